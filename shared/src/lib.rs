@@ -1,1 +1,15 @@
-//! What the functions share.
+//! What recoup's functions share.
+//!
+//! Each module is one room of the house: a function enters only those that it needs, and nothing here
+//! builds a context that reaches everything. What a binary reaches is what its `main.rs` starts with.
+
+pub mod audit;
+pub mod config;
+pub mod db;
+pub mod events;
+pub mod failure;
+pub mod invocation;
+pub mod money;
+pub mod secrets;
+pub mod stripe;
+pub mod telemetry;

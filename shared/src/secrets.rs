@@ -1,0 +1,228 @@
+//! Secrets, as they lie in AWS Secrets Manager.
+//!
+//! | secret | JSON |
+//! |---|---|
+//! | database | `{"url":"postgres://user:password@host:port/database"}`, or the fields that RDS writes: `host`, `port`, `username`, `password`, `dbname` |
+//! | webhook signing | `{"endpoints":{"platform":{"current":"whsec_…","previous":null}}}`, one entry for each Stripe endpoint |
+//! | Stripe API key | `{"api_key":"sk_…"}` or a restricted key `rk_…` |
+//! | backup key | `{"identities":["AGE-SECRET-KEY-1…"]}`, newest first; old ones stay so that old backups stay readable |
+//!
+//! A value that is not as expected is an error that names the secret and the field, never its content.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+/// Where secrets come from.
+pub trait SecretStore {
+    /// The current value of a secret, by name or ARN.
+    fn current(&self, id: &str) -> impl Future<Output = Result<SecretString, Failure>> + Send;
+}
+
+/// AWS Secrets Manager.
+pub struct SecretsManager {
+    client: aws_sdk_secretsmanager::Client,
+}
+
+impl SecretsManager {
+    /// A store for the account and region of this process.
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self { client: aws_sdk_secretsmanager::Client::new(config) }
+    }
+}
+
+impl SecretStore for SecretsManager {
+    async fn current(&self, id: &str) -> Result<SecretString, Failure> {
+        let output = self.client.get_secret_value().secret_id(id).send().await.map_err(|error| {
+            let missing =
+                error.as_service_error().is_some_and(|service| service.is_resource_not_found_exception());
+            let (error_type, remedy) = if missing {
+                ("SecretMissing", "create it, or correct the variable that names it")
+            } else {
+                (
+                    "SecretUnavailable",
+                    "check that the function may read it and that Secrets Manager can be reached",
+                )
+            };
+            let message = aws_sdk_secretsmanager::error::DisplayErrorContext(&error).to_string();
+            Failure::new(error_type, format!("read secret {id}: {remedy}"))
+                .with_source(std::io::Error::other(message))
+        })?;
+        match output.secret_string {
+            Some(text) => Ok(text.into()),
+            None => Err(invalid(id, "it holds binary data where JSON text is expected")),
+        }
+    }
+}
+
+fn invalid(id: &str, reason: &str) -> Failure {
+    Failure::new("SecretInvalid", format!("read secret {id}: {reason}; correct its value"))
+}
+
+fn parse<T: DeserializeOwned>(id: &str, secret: &SecretString, expected: &str) -> Result<T, Failure> {
+    // serde's own message may quote the value, so only the place is passed on.
+    serde_json::from_str(secret.expose_secret()).map_err(|error| {
+        invalid(
+            id,
+            &format!(
+                "its JSON is not as expected at line {}, column {}; expected {expected}",
+                error.line(),
+                error.column()
+            ),
+        )
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Database {
+    Url { url: String },
+    Fields { host: String, port: Option<u16>, username: String, password: String, dbname: Option<String> },
+}
+
+/// Reads a database secret as a connection URL.
+///
+/// # Errors
+/// `SecretMissing`, `SecretUnavailable`, `SecretInvalid`.
+pub async fn database_url(store: &impl SecretStore, id: &str) -> Result<SecretString, Failure> {
+    let secret = store.current(id).await?;
+    let expected = r#"{"url":"postgres://…"} or {"host","port","username","password","dbname"}"#;
+    Ok(match parse(id, &secret, expected)? {
+        Database::Url { url } => url.into(),
+        Database::Fields { host, port, username, password, dbname } => {
+            let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+            format!(
+                "postgres://{}:{}@{host}:{}/{}",
+                encode(&username),
+                encode(&password),
+                port.unwrap_or(5432),
+                encode(dbname.as_deref().unwrap_or("postgres")),
+            )
+            .into()
+        }
+    })
+}
+
+/// The signing secrets of one Stripe webhook endpoint. While a secret is being rolled both are accepted.
+#[derive(Clone, Deserialize)]
+pub struct EndpointSecrets {
+    /// The secret that Stripe signs with now.
+    pub current: SecretString,
+    /// The one before it, until its overlap ends.
+    #[serde(default)]
+    pub previous: Option<SecretString>,
+}
+
+impl EndpointSecrets {
+    /// Every secret that is accepted, current first.
+    pub fn accepted(&self) -> impl Iterator<Item = &SecretString> {
+        std::iter::once(&self.current).chain(&self.previous)
+    }
+}
+
+/// The signing secrets of all endpoints, by endpoint name.
+pub type SigningSecrets = BTreeMap<String, EndpointSecrets>;
+
+/// Reads the webhook signing secrets.
+///
+/// # Errors
+/// `SecretMissing`, `SecretUnavailable`, `SecretInvalid` (also where no endpoint or an empty secret is given).
+pub async fn signing_secrets(store: &impl SecretStore, id: &str) -> Result<SigningSecrets, Failure> {
+    #[derive(Deserialize)]
+    struct Signing {
+        endpoints: SigningSecrets,
+    }
+    let secret = store.current(id).await?;
+    let expected = r#"{"endpoints":{"platform":{"current":"whsec_…","previous":null}}}"#;
+    let Signing { endpoints } = parse(id, &secret, expected)?;
+    let usable = !endpoints.is_empty()
+        && endpoints
+            .values()
+            .flat_map(EndpointSecrets::accepted)
+            .all(|secret| !secret.expose_secret().is_empty());
+    if usable {
+        Ok(endpoints)
+    } else {
+        Err(invalid(id, &format!("an endpoint or its secret is empty; expected {expected}")))
+    }
+}
+
+/// Reads the Stripe API key.
+///
+/// # Errors
+/// `SecretMissing`, `SecretUnavailable`, `SecretInvalid`.
+pub async fn stripe_api_key(store: &impl SecretStore, id: &str) -> Result<SecretString, Failure> {
+    #[derive(Deserialize)]
+    struct ApiKey {
+        api_key: SecretString,
+    }
+    let secret = store.current(id).await?;
+    let ApiKey { api_key } = parse(id, &secret, r#"{"api_key":"sk_…"}"#)?;
+    let text = api_key.expose_secret();
+    if text.starts_with("sk_") || text.starts_with("rk_") {
+        Ok(api_key)
+    } else {
+        Err(invalid(id, "api_key is not a Stripe secret key (sk_…) or restricted key (rk_…)"))
+    }
+}
+
+/// Reads the age identities that open backups, newest first.
+///
+/// # Errors
+/// `SecretMissing`, `SecretUnavailable`, `SecretInvalid`.
+pub async fn age_identities(store: &impl SecretStore, id: &str) -> Result<Vec<SecretString>, Failure> {
+    #[derive(Deserialize)]
+    struct BackupKey {
+        identities: Vec<SecretString>,
+    }
+    let secret = store.current(id).await?;
+    let BackupKey { identities } = parse(id, &secret, r#"{"identities":["AGE-SECRET-KEY-1…"]}"#)?;
+    let usable = !identities.is_empty()
+        && identities.iter().all(|identity| identity.expose_secret().starts_with("AGE-SECRET-KEY-1"));
+    if usable {
+        Ok(identities)
+    } else {
+        Err(invalid(id, "identities must be age secret keys (AGE-SECRET-KEY-1…)"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct One(&'static str);
+
+    impl SecretStore for One {
+        async fn current(&self, _id: &str) -> Result<SecretString, Failure> {
+            Ok(self.0.to_owned().into())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_secret_is_a_url_or_the_fields_of_rds() {
+        let url = database_url(&One(r#"{"url":"postgres://a:b@h/d"}"#), "db").await.expect("url");
+        assert_eq!(url.expose_secret(), "postgres://a:b@h/d");
+        let fields = One(
+            r#"{"engine":"postgres","host":"h","port":5433,"username":"u","password":"p@:/","dbname":"shop"}"#,
+        );
+        let url = database_url(&fields, "db").await.expect("fields");
+        assert_eq!(url.expose_secret(), "postgres://u:p%40%3A%2F@h:5433/shop");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_secret_is_named_but_not_shown() {
+        let failure = database_url(&One(r#"{"password":"hunter2"}"#), "shop/db").await.expect_err("wrong");
+        assert_eq!(failure.error_type(), "SecretInvalid");
+        assert!(failure.to_string().contains("shop/db") && !failure.to_string().contains("hunter2"));
+        let failure = stripe_api_key(&One(r#"{"api_key":"pk_live_hunter2"}"#), "k").await.expect_err("wrong");
+        assert!(!failure.to_string().contains("hunter2"));
+        assert!(signing_secrets(&One(r#"{"endpoints":{}}"#), "s").await.is_err());
+        assert!(signing_secrets(&One(r#"{"endpoints":{"platform":{"current":""}}}"#), "s").await.is_err());
+    }
+}
