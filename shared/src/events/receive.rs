@@ -169,16 +169,14 @@ async fn decide(event: &Event<'_>, line_items: &impl LineItems, rules: &Rules) -
         Ok(Understood::Ignored(reason)) => return Decision::Ignore(reason.to_owned()),
         Err(fault) => return Decision::Fail(fault.to_string()),
     };
-    if let Effect::CheckoutSession(session) = &mut effect {
-        if let Some(id) = session.awaits_lines() {
-            match tokio::time::timeout(LINE_ITEMS_TIMEOUT, line_items.of_session(id, account)).await {
-                Ok(Ok(lines)) => session.set_lines(lines),
-                Ok(Err(error)) => return Decision::Fail(format!("fetch line items: {error}")),
-                Err(_) => {
-                    return Decision::Fail(
-                        "fetch line items: Stripe did not answer within 3 seconds".to_owned(),
-                    );
-                }
+    if let Effect::CheckoutSession(session) = &mut effect
+        && let Some(id) = session.awaits_lines()
+    {
+        match tokio::time::timeout(LINE_ITEMS_TIMEOUT, line_items.of_session(id, account)).await {
+            Ok(Ok(lines)) => session.set_lines(lines),
+            Ok(Err(error)) => return Decision::Fail(format!("fetch line items: {error}")),
+            Err(_) => {
+                return Decision::Fail("fetch line items: Stripe did not answer within 3 seconds".to_owned());
             }
         }
     }
