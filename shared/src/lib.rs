@@ -1,1 +1,3 @@
 //! What the functions share.
+
+pub mod archive;
