@@ -101,8 +101,7 @@ async fn round_trip(name: &str, sql: &str) -> SchemaDump {
     server.psql(&copy, &text[..cut]);
     let mut to = server.connect(&copy).await;
     for table in &tables {
-        let columns: Vec<&str> = table.columns.iter().map(|column| column.ident.as_str()).collect();
-        let what = format!("{} ({})", table.ident, columns.join(", "));
+        let what = table.copy_target();
         let rows: Vec<_> = from
             .copy_out_raw(&format!("COPY {what} TO STDOUT"))
             .await

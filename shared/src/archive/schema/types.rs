@@ -58,7 +58,7 @@ pub(super) async fn add_types(
         let body = match row.typtype.as_str() {
             "e" => Body::Sql(format!("CREATE TYPE {} AS ENUM ({})", row.ident, row.labels.join(", "))),
             "c" => {
-                graph.alias(Key::relation(row.relation), key);
+                graph.part(Key::relation(row.relation), key, format!("TYPE {}", row.ident));
                 Body::Sql(format!(
                     "CREATE TYPE {} AS (\n    {}\n)",
                     row.ident,

@@ -17,13 +17,13 @@ SELECT a.attrelid::int8 AS relation,
        nullif(a.attcompression::text, '') AS compression,
        nullif((to_jsonb(a) ->> 'attstattarget')::int4, -1) AS statistics,
        coalesce(
-           (SELECT array_agg(format('%I=%L', o.option_name, o.option_value) ORDER BY o.option_name)
-            FROM pg_options_to_table(a.attoptions) o),
+           (SELECT array_agg(format('%I=%L', o.option_name, o.option_value) ORDER BY o.place)
+            FROM pg_options_to_table(a.attoptions) WITH ORDINALITY AS o (option_name, option_value, place)),
            '{}'
        ) AS options,
        coalesce(
-           (SELECT array_agg(format('%I %L', o.option_name, o.option_value) ORDER BY o.option_name)
-            FROM pg_options_to_table(a.attfdwoptions) o),
+           (SELECT array_agg(format('%I %L', o.option_name, o.option_value) ORDER BY o.place)
+            FROM pg_options_to_table(a.attfdwoptions) WITH ORDINALITY AS o (option_name, option_value, place)),
            '{}'
        ) AS fdw_options,
        coalesce(parent.has_default, false) AS parent_has_default,
@@ -31,7 +31,7 @@ SELECT a.attrelid::int8 AS relation,
        coalesce(parent.not_null, false) AS parent_not_null,
        k.oid::int8 AS not_null_oid,
        k.conname::text AS not_null_name,
-       format('%I', k.conname) AS not_null_ident,
+       quote_ident(k.conname) AS not_null_ident,
        k.conislocal AS not_null_local,
        k.connoinherit AS not_null_no_inherit,
        k.convalidated AS not_null_valid
