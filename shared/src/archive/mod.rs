@@ -1,0 +1,3 @@
+//! The archive: what a backup consists of.
+
+pub mod schema;
