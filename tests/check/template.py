@@ -41,6 +41,16 @@ SCHEDULES = {
 ROUTES = {("/webhooks/stripe", "post"), ("/health", "get")}
 
 
+INTERFACE_CALLS = {
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+}
+
+
 def allow(actions, resources, condition=None):
     """One statement, in the form that `statements` brings the template's into."""
     resources = resources if isinstance(resources, list) else [resources]
@@ -114,6 +124,16 @@ def check_policies(resources, full, fault):
         trust = role["AssumeRolePolicyDocument"]["Statement"]
         if [s["Principal"] for s in trust] != [{"Service": "lambda.amazonaws.com"}]:
             fault(f"{name}Role: someone other than Lambda may assume it")
+    # The one policy that IAM leaves no choice but "*" for.
+    shared = {n: r for n, r in resources.items() if r["Type"] in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy")}
+    if set(shared) != ({"NetworkInterfacePolicy"} if full else set()):
+        fault(f"policies outside the roles: {sorted(shared)}")
+    for name, policy in shared.items():
+        attach, take_back = policy["Properties"]["PolicyDocument"]["Statement"]
+        if set(attach["Action"]) != INTERFACE_CALLS:
+            fault(f"{name}: {sorted(set(attach['Action']) ^ INTERFACE_CALLS)}")
+        if (take_back["Effect"], take_back["Action"]) != ("Deny", "ec2:*"):
+            fault(f"{name}: the functions' own code may use it")
     for name, resource in resources.items():
         if resource["Type"] != "AWS::IAM::Role":
             continue

@@ -14,6 +14,7 @@ BREAKS = [
     ("Principal: {Service: lambda.amazonaws.com}", 'Principal: {AWS: "*"}'),
     ("Role: !GetAtt WebhookRole.Arn", "Role: !GetAtt RestoreRole.Arn"),
     ("Condition: {StringEquals: {aws:SourceAccount: !Ref AWS::AccountId}}", "Sid: Anyone"),
+    ("              - ec2:DescribeSubnets\n", "              - ec2:DescribeSubnets\n              - ec2:RunInstances\n"),
     # Functions: the environment contract, secrets in plain variables, limits.
     ("BACKUP_KEY_SECRET_ID: !Ref BackupKeySecret", 'BACKUP_KEY_SECRET_ID: "AGE-SECRET-KEY-1"'),
     ("BACKUP_BUCKET: !Ref BackupBucket\n", ""),
