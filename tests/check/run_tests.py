@@ -9,7 +9,9 @@ import re
 import subprocess
 import sys
 
-SUMMARY = re.compile(r"test result: (?:ok|FAILED)\. (\d+) passed; (\d+) failed; (\d+) ignored;")
+SUMMARY = re.compile(
+    r"test result: (?:ok|FAILED)\. (\d+) passed; (\d+) failed; (\d+) ignored; \d+ measured; \d+ filtered out"
+)
 START = re.compile(r"running \d+ tests?$")
 
 
