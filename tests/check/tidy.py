@@ -1,5 +1,6 @@
 """Rules for the repository's own files. Exit code 1 and a list when one is broken."""
 
+import json
 import os
 import re
 import sys
@@ -56,6 +57,16 @@ def lengths(sources, fault):
             fault(f"tests/check/tidy.py: {path} is not long any more; take it off the list")
 
 
+def payloads(sources, fault):
+    """What the pages tell an operator to send is JSON."""
+    for path, text in sources.items():
+        for payload in re.findall(r"--payload '([^']*)'", text) if path.suffix in (".md", ".yaml") else []:
+            try:
+                json.loads(payload)
+            except ValueError as error:
+                fault(f"{path}: payload {payload}: {error}")
+
+
 def functions(sources, fault):
     """Folders and variables of the functions against infra/template.yaml, as far as text can tell."""
     template = sources[Path("infra/template.yaml")]
@@ -90,7 +101,7 @@ def functions(sources, fault):
 def main():
     sources = dict(files())
     found = []
-    for rule in (lines, lengths, functions):
+    for rule in (lines, lengths, payloads, functions):
         rule(sources, found.append)
     for fault in found:
         print(fault, file=sys.stderr)
