@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use recoup::db;
-use recoup::events::inbox::{Source, WriteError};
+use recoup::events::inbox::{Source, WriteError, session_options};
 use recoup::events::receive::{Receipt, Rules, receive};
 use recoup::failure::Failure;
 use recoup::stripe::Client;
@@ -31,13 +31,7 @@ impl Session {
     /// # Errors
     /// `DatabaseUrlInvalid`.
     pub fn new(url: &SecretString) -> Result<Self, Failure> {
-        let options = db::options(url.expose_secret(), "recoup webhook")?.options([
-            // What events rely on: see recoup::events::inbox::record_applied.
-            ("default_transaction_isolation", "repeatable read"),
-            ("statement_timeout", "10s"),
-            ("lock_timeout", "5s"),
-            ("idle_in_transaction_session_timeout", "15s"),
-        ]);
+        let options = session_options(db::options(url.expose_secret(), "recoup webhook")?);
         Ok(Self { options, connection: Mutex::new(None) })
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::Rng;
-use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgDatabaseError};
 use sqlx::{Postgres, Row};
 use time::OffsetDateTime;
 
@@ -31,6 +31,17 @@ impl Source {
             Self::Reconcile => "reconcile",
         }
     }
+}
+
+/// The settings that events rely on, whoever connects: see [`record_applied`]. The limits end a statement
+/// before Lambda's gateway ends the request.
+pub fn session_options(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([
+        ("default_transaction_isolation", "repeatable read"),
+        ("statement_timeout", "10s"),
+        ("lock_timeout", "5s"),
+        ("idle_in_transaction_session_timeout", "15s"),
+    ])
 }
 
 /// Why an event could not be written.
@@ -82,9 +93,9 @@ impl From<sqlx::Error> for WriteError {
 
 /// Records an event with its effects. `false` where it had been settled before, and nothing was written.
 ///
-/// The connection's isolation level must be repeatable read: every statement of a sale writes the row of its
-/// payment, so that of two that run at once one fails instead of acting on a state that lacks the other. It
-/// is repeated here.
+/// The connection must have [`session_options`]: at isolation level repeatable read, and because every statement of a sale writes the row of its
+/// payment, of two that run at once one fails instead of acting on a state that lacks the other. It is
+/// repeated here.
 ///
 /// # Errors
 /// See [`WriteError`].
