@@ -1,1 +1,6 @@
-fn main() {}
+//! End-to-end tests on the local stack, in one binary.
+
+mod stack_ends;
+mod stack_lambda;
+mod stack_postgres;
+mod stack_stores;
