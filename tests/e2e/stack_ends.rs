@@ -1,10 +1,15 @@
 //! Nothing of a stack outlives its process, however that ends.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+use stack::engine::Engine;
+use stack::lambda::{FunctionConfig, Lambda};
 use stack::leash::{EndSignal, Leash, Process};
 use stack::place;
 
@@ -72,39 +77,45 @@ fn the_directory_of_a_child_that_ended_by_itself_stays() {
     assert!(marker.path().exists());
 }
 
-/// Not a test of its own: what `kill_9_of_the_holder_ends_the_child` starts as another process.
-#[test]
-fn holder() {
+/// Not a test of its own: what `kill_9_of_the_holder_ends_its_children` starts as another process. It holds a
+/// sleeping program and an instance of a function.
+#[tokio::test]
+async fn holder() {
     let Some(file) = std::env::var_os(HOLDER) else { return };
     let (mut command, leash) = Leash::command("/bin/sleep", EndSignal::Term, None).unwrap();
     command.arg("1000");
     let process = Process::spawn(command, leash).unwrap();
-    std::fs::write(file, process.id().to_string()).unwrap();
+    let engine = Engine::start().unwrap();
+    let config = FunctionConfig::new("echo", place::built_binary("echo_function").unwrap());
+    let lambda = Lambda::start(engine.handle(), [config]).unwrap();
+    lambda.invoke("echo", &json!({})).await.unwrap();
+    let pids = [process.id(), lambda.pids("echo").unwrap()[0]];
+    std::fs::write(file, serde_json::to_string(&pids).unwrap()).unwrap();
     std::thread::sleep(Duration::from_secs(1000));
 }
 
 #[test]
-fn kill_9_of_the_holder_ends_the_child() {
+fn kill_9_of_the_holder_ends_its_children() {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("pid");
+    let file = directory.path().join("pids");
     let mut holder = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "stack_ends::holder"])
         .env(HOLDER, &file)
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let mut pid = None;
-    until("the holder has a child", Duration::from_secs(20), || {
-        pid = std::fs::read_to_string(&file).ok().and_then(|text| text.parse().ok());
-        pid.is_some()
+    let mut pids: Option<[u32; 2]> = None;
+    until("the holder has children", Duration::from_secs(20), || {
+        pids = std::fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str(&text).ok());
+        pids.is_some()
     });
-    let pid: u32 = pid.unwrap();
-    assert!(lives(pid));
+    let pids = pids.unwrap();
+    assert!(pids.into_iter().all(lives));
 
     holder.kill().unwrap();
     holder.wait().unwrap();
 
-    until("the child is gone", Duration::from_secs(10), || !lives(pid));
+    until("the children are gone", Duration::from_secs(10), || !pids.into_iter().any(lives));
 }
 
 /// `up` in a directory for temporary files of its own, by which its children are told from others.
@@ -233,6 +244,8 @@ fn up_says_where_things_are_and_leaves_nothing_after_ctrl_c_nor_after_kill_9() {
     up.assert_nothing_is_left(&processes);
 
     let mut up = Up::start();
+    // Kill it with an instance of a function running.
+    get(value(&self::environment(), "HEALTH_URL"));
     let processes = up.processes();
     up.child.kill().unwrap();
     up.child.wait().unwrap();
@@ -243,9 +256,17 @@ fn value<'a>(environment: &'a [(String, String)], name: &str) -> &'a str {
     environment.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str()).unwrap()
 }
 
+fn get(url: &str) -> String {
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 #[test]
 fn a_missing_function_binary_names_the_remedy() {
     let error = place::built_binary("no-such-function").unwrap_err().to_string();
     assert!(error.contains("no-such-function") && error.contains("make build"), "{error}");
-    assert!(Path::new(&place::repository()).join("Cargo.toml").is_file());
 }
