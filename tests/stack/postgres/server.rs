@@ -184,12 +184,14 @@ fn free_port() -> Result<u16> {
     Ok(listener.local_addr().map_err(Error::io("find a free port"))?.port())
 }
 
-/// A temporary directory that every user can enter: TMPDIR may be inside somebody's home.
+/// The temporary directory; for root one that the user nobody can reach, and clear of its files when we are gone:
+/// TMPDIR may be inside somebody's home.
 fn open_temporary_directory() -> PathBuf {
     let usual = std::env::temp_dir();
-    let open = usual.ancestors().all(|directory| {
-        std::fs::metadata(directory).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0)
-    });
+    let allows = |directory: &Path, rights: u32| {
+        std::fs::metadata(directory).is_ok_and(|metadata| metadata.permissions().mode() & rights == rights)
+    };
+    let open = allows(&usual, 0o003) && usual.ancestors().all(|directory| allows(directory, 0o001));
     let own = std::fs::metadata(&usual).is_ok_and(|metadata| metadata.uid() != 0);
     if open || own { usual } else { PathBuf::from("/tmp") }
 }
