@@ -3,6 +3,7 @@
 //! Each module is one room of the house: a function enters only those that it needs, and nothing here
 //! builds a context that reaches everything. What a binary reaches is what its `main.rs` starts with.
 
+pub mod archive;
 pub mod audit;
 pub mod config;
 pub mod db;
