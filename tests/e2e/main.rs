@@ -1,1 +1,3 @@
-fn main() {}
+//! The end-to-end tests.
+
+mod schema_pg_dump;

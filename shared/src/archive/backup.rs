@@ -65,7 +65,11 @@ impl<S: ObjectStore> BackupSource<S> {
             uploads: OpenUploads::default(),
         });
         let backup_id = destination.backup_id.clone();
-        let facts = SealFacts { label: label.clone(), started_at, expires_at };
+        let schemas = match &self.schemas {
+            SchemaSelection::All => Vec::new(),
+            SchemaSelection::Only(names) => names.clone(),
+        };
+        let facts = SealFacts { label: label.clone(), schemas, started_at, expires_at };
         let time_left =
             deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(CLEAN_UP_TIME);
 

@@ -48,7 +48,8 @@ pub fn decode_rows(
     source.prove(expected.bytes_stored, &expected.sha256)?;
     let (digest, bytes_raw) = decoded?;
     if bytes_raw != expected.bytes_raw {
-        let reason = format!("it holds {bytes_raw} bytes of rows where the manifest says {}", expected.bytes_raw);
+        let reason =
+            format!("it holds {bytes_raw} bytes of rows where the manifest says {}", expected.bytes_raw);
         return Err(DecodeError::Damaged(reason));
     }
     if digest.rows != expected.rows {
@@ -177,7 +178,12 @@ impl Read for Source {
 ///
 /// # Errors
 /// [`DecodeError::Damaged`].
-pub fn prove_stored(bytes: u64, sha256: &str, bytes_expected: u64, sha256_expected: &str) -> Result<(), DecodeError> {
+pub fn prove_stored(
+    bytes: u64,
+    sha256: &str,
+    bytes_expected: u64,
+    sha256_expected: &str,
+) -> Result<(), DecodeError> {
     if bytes != bytes_expected {
         Err(DecodeError::Damaged(format!("it has {bytes} bytes where the manifest says {bytes_expected}")))
     } else if sha256 != sha256_expected {

@@ -72,7 +72,9 @@ pub enum ArchiveError {
         recipients: Vec<String>,
     },
     /// The backup was written by a later version in a format that this one does not know.
-    #[error("read backup {backup_id}: its format is version {version} and this recoup reads version {known}; deploy the version that wrote it")]
+    #[error(
+        "read backup {backup_id}: its format is version {version} and this recoup reads version {known}; deploy the version that wrote it"
+    )]
     FormatUnknown {
         /// The backup.
         backup_id: String,
@@ -82,7 +84,9 @@ pub enum ArchiveError {
         known: u32,
     },
     /// The database to restore into is already there.
-    #[error("create database {database}: it exists already; give another target_database, or drop it first if it is an abandoned copy (psql -c 'DROP DATABASE {quoted}')")]
+    #[error(
+        "create database {database}: it exists already; give another target_database, or drop it first if it is an abandoned copy (psql -c 'DROP DATABASE {quoted}')"
+    )]
     StagingExists {
         /// Its name.
         database: String,
@@ -90,7 +94,9 @@ pub enum ArchiveError {
         quoted: String,
     },
     /// The copy is not equal to what was backed up.
-    #[error("compare database {database} with backup {backup_id}: {difference}; the copy was not kept; verify the backup and report this")]
+    #[error(
+        "compare database {database} with backup {backup_id}: {difference}; the copy was not kept; verify the backup and report this"
+    )]
     NotEqual {
         /// The database that was restored.
         database: String,
@@ -100,13 +106,17 @@ pub enum ArchiveError {
         difference: String,
     },
     /// A table was rewritten, truncated, dropped or altered while it was being backed up.
-    #[error("back up table {table}: it was altered, truncated or rewritten while the backup began, and its snapshot can no longer be read; run the backup again when no migration runs")]
+    #[error(
+        "back up table {table}: it was altered, truncated or rewritten while the backup began, and its snapshot can no longer be read; run the backup again when no migration runs"
+    )]
     TableChanged {
         /// `schema.table`.
         table: String,
     },
     /// The invocation came too near to its time limit.
-    #[error("{operation}: Lambda's time limit is near; nothing half done was left; give the function more time or memory")]
+    #[error(
+        "{operation}: Lambda's time limit is near; nothing half done was left; give the function more time or memory"
+    )]
     TimeLimit {
         /// What was being done.
         operation: &'static str,
@@ -227,13 +237,10 @@ impl DatabaseReason {
         let quotes_values =
             ["22", "23", "P0"].into_iter().any(|class| sqlstate.starts_with(class)) || sqlstate == "42804";
         let text = if quotes_values {
-            let object = [
-                ("table", database.table()),
-                ("constraint", database.constraint()),
-            ]
-            .into_iter()
-            .filter_map(|(kind, name)| Some(format!(" {kind} {}", name?)))
-            .collect::<String>();
+            let object = [("table", database.table()), ("constraint", database.constraint())]
+                .into_iter()
+                .filter_map(|(kind, name)| Some(format!(" {kind} {}", name?)))
+                .collect::<String>();
             format!("Postgres refused the data (SQLSTATE {sqlstate}{object})")
         } else {
             format!("{} (SQLSTATE {sqlstate})", database.message())
@@ -281,11 +288,16 @@ mod tests {
     fn damage_names_every_object_at_the_door() {
         let error = ArchiveError::BackupDamaged {
             backup_id: "20261121T020000Z-full-7f3a9c01".to_owned(),
-            damage: vec![Damage::new("RESTORE.md", "SHA-256 differs"), Damage::new("schema.sql.age", "missing")],
+            damage: vec![
+                Damage::new("RESTORE.md", "SHA-256 differs"),
+                Damage::new("schema.sql.age", "missing"),
+            ],
         };
         let failure = Failure::from(error);
         assert_eq!(failure.error_type(), "BackupDamaged");
         let message = failure.to_string();
-        assert!(message.contains("2 objects are damaged: RESTORE.md (SHA-256 differs); schema.sql.age (missing)"));
+        assert!(
+            message.contains("2 objects are damaged: RESTORE.md (SHA-256 differs); schema.sql.age (missing)")
+        );
     }
 }

@@ -47,7 +47,8 @@ fn create_database(manifest: &Manifest) -> String {
     );
     if let Some(locale) = &database.locale {
         let name = if database.locale_provider == "icu" { "ICU_LOCALE" } else { "BUILTIN_LOCALE" };
-        let _ = write!(options, " LOCALE_PROVIDER {} {name} {}", database.locale_provider, quote_literal(locale));
+        let _ =
+            write!(options, " LOCALE_PROVIDER {} {name} {}", database.locale_provider, quote_literal(locale));
     }
     options
 }
@@ -60,8 +61,11 @@ fn shell_quote(text: &str) -> String {
 fn load(manifest: &Manifest, opening: &str) -> String {
     let mut lines = String::new();
     for table in &manifest.tables {
-        let columns =
-            if table.columns.is_empty() { String::new() } else { format!(" ({})", column_list(&table.columns)) };
+        let columns = if table.columns.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", column_list(&table.columns))
+        };
         let copy = format!("COPY {}{columns} FROM STDIN", quote_qualified(&table.schema, &table.name));
         for part in &table.parts {
             let _ = writeln!(
@@ -79,8 +83,7 @@ fn sequences(manifest: &Manifest) -> String {
     let mut lines = String::new();
     for sequence in &manifest.sequences {
         let name = quote_literal(&quote_qualified(&sequence.schema, &sequence.name));
-        let _ =
-            writeln!(lines, "SELECT setval({name}, {}, {});", sequence.last_value, sequence.is_called);
+        let _ = writeln!(lines, "SELECT setval({name}, {}, {});", sequence.last_value, sequence.is_called);
     }
     lines
 }

@@ -45,6 +45,8 @@ pub struct Manifest {
     pub postgres_version: i32,
     /// What the new database needs to be created alike.
     pub database: DatabaseTraits,
+    /// The schemas that were asked for; empty for all but Postgres' own.
+    pub schemas: Vec<String>,
     /// The instant that the backup shows.
     pub snapshot: Snapshot,
     /// When the work began.
@@ -328,14 +330,14 @@ impl Manifest {
         struct Version {
             format_version: u64,
         }
-        let Version { format_version: version } =
-            serde_json::from_slice(bytes).map_err(|error| damaged(format!("it is not a manifest: {error}")))?;
+        let Version { format_version: version } = serde_json::from_slice(bytes)
+            .map_err(|error| damaged(format!("it is not a manifest: {error}")))?;
         if version != u64::from(FORMAT_VERSION) {
             let backup_id = id.to_string();
             return Err(ArchiveError::FormatUnknown { backup_id, version, known: FORMAT_VERSION });
         }
-        let manifest: Self =
-            serde_json::from_slice(bytes).map_err(|error| damaged(format!("it is not a manifest: {error}")))?;
+        let manifest: Self = serde_json::from_slice(bytes)
+            .map_err(|error| damaged(format!("it is not a manifest: {error}")))?;
         manifest.prove_coherent(id).map_err(damaged)?;
         Ok(manifest)
     }

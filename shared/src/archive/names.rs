@@ -91,7 +91,8 @@ impl FromStr for BackupId {
             )
         };
         let mut fields = text.splitn(3, '-');
-        let (Some(timestamp), Some(kind), Some(random)) = (fields.next(), fields.next(), fields.next()) else {
+        let (Some(timestamp), Some(kind), Some(random)) = (fields.next(), fields.next(), fields.next())
+        else {
             return Err(invalid());
         };
         let created_at = parse_key_timestamp(timestamp).ok_or_else(invalid)?;

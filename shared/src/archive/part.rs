@@ -64,7 +64,8 @@ pub async fn write_part<S: ObjectStore>(
     );
 
     // A stage that ends early makes its neighbours end too: the one with a reason of its own began it.
-    let interrupted = || ArchiveError::Interrupted { operation: format!("back up table {name}, part {number}") };
+    let interrupted =
+        || ArchiveError::Interrupted { operation: format!("back up table {name}, part {number}") };
     read?;
     let stored = uploaded?;
     let encoded = encoded.map_err(|_| interrupted())??;

@@ -92,10 +92,7 @@ pub fn column_list(columns: &[Column]) -> String {
 /// # Errors
 /// [`ArchiveError::TableChanged`] where a table was rewritten between snapshot and lock: old snapshots
 /// see such a table empty, and a backup would look whole without its rows. [`ArchiveError::Database`].
-pub async fn plan(
-    connection: &mut PgConnection,
-    selection: &SchemaSelection,
-) -> Result<Plan, ArchiveError> {
+pub async fn plan(connection: &mut PgConnection, selection: &SchemaSelection) -> Result<Plan, ArchiveError> {
     let snapshot = export_snapshot(connection).await?;
     let (database, postgres_version) = read_traits(connection).await?;
     let tables = plan_tables(connection, selection).await?;
@@ -153,7 +150,8 @@ fn split(pages: u64, bytes: u64) -> Vec<PageRange> {
     }
     let parts = bytes.div_ceil(PART_TABLE_BYTES).clamp(1, PARTS_PER_TABLE_MAX.min(pages));
     let pages_per_part = pages.div_ceil(parts);
-    let firsts: Vec<u64> = (0..parts).map(|part| part * pages_per_part).filter(|first| *first < pages).collect();
+    let firsts: Vec<u64> =
+        (0..parts).map(|part| part * pages_per_part).filter(|first| *first < pages).collect();
     let ends = firsts.iter().skip(1).copied().map(Some).chain([None]);
     firsts.iter().copied().zip(ends).map(|(first, end)| PageRange { first, end }).collect()
 }
@@ -230,7 +228,9 @@ mod tests {
 
     #[test]
     fn ranges_cover_every_page_once_and_have_no_upper_end() {
-        for (pages, bytes) in [(1, 8192), (7, 57_344), (200_000, 1_638_400_000), (3, 400_000_000), (1, u64::MAX)] {
+        for (pages, bytes) in
+            [(1, 8192), (7, 57_344), (200_000, 1_638_400_000), (3, 400_000_000), (1, u64::MAX)]
+        {
             let parts = split(pages, bytes);
             assert_eq!(parts[0].first, 0);
             assert!(parts.windows(2).all(|pair| pair[0].end == Some(pair[1].first)));
@@ -255,7 +255,11 @@ mod tests {
             table.copy_out_sql(PageRange { first: 4, end: Some(8) }),
             r#"COPY (SELECT "id", "Größe" FROM ONLY "shop"."Order ""items""" WHERE ctid >= '(4,0)' AND ctid < '(8,0)') TO STDOUT"#
         );
-        assert!(table.copy_out_sql(PageRange { first: 8, end: None }).ends_with("WHERE ctid >= '(8,0)') TO STDOUT"));
+        assert!(
+            table
+                .copy_out_sql(PageRange { first: 8, end: None })
+                .ends_with("WHERE ctid >= '(8,0)') TO STDOUT")
+        );
         assert_eq!(table.part_key(3), "data/shop.Order%20%22items%22/00003.copy.zst");
     }
 }

@@ -73,7 +73,9 @@ impl<S: ObjectStore> Backup<S> {
         let mut damage = Vec::new();
         self.store
             .list(&folder, |object| {
-                let Some(key) = object.key.strip_prefix(&folder).filter(|key| *key != MANIFEST) else { return };
+                let Some(key) = object.key.strip_prefix(&folder).filter(|key| *key != MANIFEST) else {
+                    return;
+                };
                 match expected.get_key_value(key) {
                     None => damage.push(Damage::new(key, "it does not belong to this backup")),
                     Some((&key, &bytes)) => {

@@ -25,6 +25,8 @@ use super::summary::Summary;
 pub struct SealFacts {
     /// What the operator called it.
     pub label: Option<String>,
+    /// The schemas that were asked for; empty for all.
+    pub schemas: Vec<String>,
     /// When the work began.
     pub started_at: OffsetDateTime,
     /// From when on it may be pruned.
@@ -52,7 +54,14 @@ pub async fn seal<S: ObjectStore>(
             let mut sum = TableDigest::default();
             parts.iter().for_each(|part| sum.add(part.table_digest()));
             let TableDigest { rows: row_count, sum: digest } = sum;
-            TableEntry { schema: table.schema, name: table.name, columns: table.columns, row_count, digest, parts }
+            TableEntry {
+                schema: table.schema,
+                name: table.name,
+                columns: table.columns,
+                row_count,
+                digest,
+                parts,
+            }
         })
         .collect();
     let rows = tables.iter().map(|table| table.row_count).sum();
@@ -76,6 +85,7 @@ pub async fn seal<S: ObjectStore>(
         recoup_version: env!("CARGO_PKG_VERSION").to_owned(),
         postgres_version: plan.postgres_version,
         database: plan.database,
+        schemas: facts.schemas,
         snapshot: plan.snapshot,
         started_at: facts.started_at,
         finished_at,

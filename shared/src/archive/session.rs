@@ -48,7 +48,8 @@ pub async fn open_reading(
     snapshot: Option<&str>,
 ) -> Result<PgConnection, ArchiveError> {
     let mut connection = db::connect(options).await?;
-    let adopt = snapshot.map_or(String::new(), |id| format!("SET TRANSACTION SNAPSHOT {};", quote_literal(id)));
+    let adopt =
+        snapshot.map_or(String::new(), |id| format!("SET TRANSACTION SNAPSHOT {};", quote_literal(id)));
     let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {adopt}");
     run(&mut connection, "begin to read", &format!("{begin} {TEXT_SETTINGS} {TIME_SETTINGS}")).await?;
     Ok(connection)

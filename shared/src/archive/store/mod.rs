@@ -62,11 +62,8 @@ pub trait ObjectStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Gives an upload up, so that its pieces are not kept and paid for.
-    fn abort_upload(
-        &self,
-        key: &str,
-        upload_id: &str,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn abort_upload(&self, key: &str, upload_id: &str)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Opens an object for reading.
     fn open(&self, key: &str) -> impl Future<Output = Result<Self::Reader, StoreError>> + Send;
@@ -95,11 +92,7 @@ pub trait ObjectReader: Send {
 ///
 /// # Errors
 /// [`StoreError`]; an object larger than `bytes_max` is [`StoreErrorKind::TooLarge`].
-pub async fn read_whole(
-    store: &impl ObjectStore,
-    key: &str,
-    bytes_max: u64,
-) -> Result<Vec<u8>, StoreError> {
+pub async fn read_whole(store: &impl ObjectStore, key: &str, bytes_max: u64) -> Result<Vec<u8>, StoreError> {
     let mut reader = store.open(key).await?;
     if reader.bytes() > bytes_max {
         return Err(StoreError::new(

@@ -41,7 +41,9 @@ impl S3Store {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let kind = kind_of(error.code(), status);
         let reason = match (error.code(), error.message(), status) {
-            (Some(code), message, _) => format!("{code} {}", message.unwrap_or_default()).trim_end().to_owned(),
+            (Some(code), message, _) => {
+                format!("{code} {}", message.unwrap_or_default()).trim_end().to_owned()
+            }
             (None, _, Some(status)) => format!("HTTP {status}"),
             (None, _, None) => DisplayErrorContext(&error).to_string(),
         };
@@ -55,8 +57,12 @@ fn kind_of(code: Option<&str>, status: Option<u16>) -> StoreErrorKind {
     match (code, status) {
         (Some("NoSuchKey" | "NotFound" | "NoSuchUpload"), _) => StoreErrorKind::NotFound,
         (Some("NoSuchBucket"), _) => StoreErrorKind::NoBucket,
-        (Some("PreconditionFailed" | "ConditionalRequestConflict"), _) | (_, Some(412)) => StoreErrorKind::Taken,
-        (Some("BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch"), _) => StoreErrorKind::ChecksumMismatch,
+        (Some("PreconditionFailed" | "ConditionalRequestConflict"), _) | (_, Some(412)) => {
+            StoreErrorKind::Taken
+        }
+        (Some("BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch"), _) => {
+            StoreErrorKind::ChecksumMismatch
+        }
         (Some("QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" | "InsufficientCapacity"), _)
         | (_, Some(507)) => StoreErrorKind::Full,
         (Some("AccessDenied" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AllAccessDisabled"), _)
@@ -168,11 +174,7 @@ impl ObjectStore for S3Store {
         Ok(S3Reader::new(format!("read s3://{}/{key}", self.bucket), output))
     }
 
-    async fn list(
-        &self,
-        prefix: &str,
-        mut visit: impl FnMut(ListedObject) + Send,
-    ) -> Result<(), StoreError> {
+    async fn list(&self, prefix: &str, mut visit: impl FnMut(ListedObject) + Send) -> Result<(), StoreError> {
         let mut pages =
             self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
         while let Some(page) = pages.next().await {
@@ -209,18 +211,16 @@ impl ObjectReader for S3Reader {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
-        let broken = |reason: String| {
-            StoreError::new(StoreErrorKind::Unavailable, self.operation.clone(), reason)
-        };
+        let broken =
+            |reason: String| StoreError::new(StoreErrorKind::Unavailable, self.operation.clone(), reason);
         match self.body.try_next().await {
             Ok(Some(chunk)) => {
                 self.bytes_read += chunk.len() as u64;
                 Ok(Some(chunk))
             }
-            Ok(None) if self.bytes_read < self.bytes => Err(broken(format!(
-                "the answer ended after {} of {} bytes",
-                self.bytes_read, self.bytes
-            ))),
+            Ok(None) if self.bytes_read < self.bytes => {
+                Err(broken(format!("the answer ended after {} of {} bytes", self.bytes_read, self.bytes)))
+            }
             Ok(None) => Ok(None),
             Err(error) => Err(broken(DisplayErrorContext(&error).to_string())),
         }

@@ -1,0 +1,147 @@
+//! One way to ask the catalog, and names for what it answers.
+
+use sqlx::{FromRow, PgConnection, postgres::PgRow};
+
+use super::SchemaError;
+
+/// Runs one catalog query; `$1` is the list of schema oids. Never a named statement, so that it also
+/// works behind a pooler in transaction mode.
+pub(super) async fn rows<T>(
+    conn: &mut PgConnection,
+    what: &'static str,
+    sql: &'static str,
+    schemas: &[i64],
+) -> Result<Vec<T>, SchemaError>
+where
+    T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    sqlx::query_as(sql)
+        .bind(schemas)
+        .persistent(false)
+        .fetch_all(conn)
+        .await
+        .map_err(|source| SchemaError::Catalog { what, source })
+}
+
+/// The `search_path` that was in force, to be put back.
+pub(super) struct PinnedSearchPath(String);
+
+impl PinnedSearchPath {
+    /// Empties `search_path`, so that `pg_get_*def` qualifies every name that is not built in.
+    pub(super) async fn pin(conn: &mut PgConnection) -> Result<Self, SchemaError> {
+        let (before,): (String,) = sqlx::query_as("SELECT pg_catalog.current_setting('search_path')")
+            .persistent(false)
+            .fetch_one(&mut *conn)
+            .await
+            .map_err(|source| SchemaError::Catalog { what: "search_path", source })?;
+        set_search_path(conn, "").await?;
+        Ok(Self(before))
+    }
+
+    /// Puts the caller's `search_path` back. In a transaction that failed this fails too, and the rollback
+    /// does the same.
+    pub(super) async fn restore(self, conn: &mut PgConnection) -> Result<(), SchemaError> {
+        set_search_path(conn, &self.0).await
+    }
+}
+
+async fn set_search_path(conn: &mut PgConnection, path: &str) -> Result<(), SchemaError> {
+    sqlx::query("SELECT pg_catalog.set_config('search_path', $1, false)")
+        .bind(path)
+        .persistent(false)
+        .execute(conn)
+        .await
+        .map(drop)
+        .map_err(|source| SchemaError::Catalog { what: "search_path", source })
+}
+
+/// The catalog that an object lives in, with the sorts of objects that exist only here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Class {
+    Namespace,
+    Extension,
+    Collation,
+    Type,
+    Proc,
+    Operator,
+    OperatorFamily,
+    OperatorClass,
+    Cast,
+    TextDictionary,
+    TextConfiguration,
+    ForeignServer,
+    Relation,
+    Default,
+    Constraint,
+    Rewrite,
+    Trigger,
+    Policy,
+    Statistics,
+    Publication,
+    EventTrigger,
+    /// The second half of a view that stands in a cycle; oid of the view.
+    ViewBody,
+    /// Attaching a partition, or a partition's index; oid of the child.
+    Attachment,
+    /// `ALTER SEQUENCE … OWNED BY`; oid of the sequence.
+    OwnedBy,
+    /// Filling a materialised view; oid of the view.
+    Refresh,
+    /// Row security of a table; oid of the table.
+    RowSecurity,
+    /// What Postgres has and this module does not make. The second half of the key tells them apart.
+    Other,
+}
+
+impl Class {
+    /// The class for a catalog's name, as `regclass` prints it with an empty `search_path`.
+    pub(super) fn of_catalog(name: &str) -> Self {
+        match name {
+            "pg_namespace" => Self::Namespace,
+            "pg_extension" => Self::Extension,
+            "pg_collation" => Self::Collation,
+            "pg_type" => Self::Type,
+            "pg_proc" => Self::Proc,
+            "pg_operator" => Self::Operator,
+            "pg_opfamily" => Self::OperatorFamily,
+            "pg_opclass" => Self::OperatorClass,
+            "pg_cast" => Self::Cast,
+            "pg_ts_dict" => Self::TextDictionary,
+            "pg_ts_config" => Self::TextConfiguration,
+            "pg_foreign_server" => Self::ForeignServer,
+            "pg_class" => Self::Relation,
+            "pg_attrdef" => Self::Default,
+            "pg_constraint" => Self::Constraint,
+            "pg_rewrite" => Self::Rewrite,
+            "pg_trigger" => Self::Trigger,
+            "pg_policy" => Self::Policy,
+            "pg_statistic_ext" => Self::Statistics,
+            "pg_publication" => Self::Publication,
+            "pg_event_trigger" => Self::EventTrigger,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// One object of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) class: Class,
+    pub(super) oid: i64,
+}
+
+impl Key {
+    pub(super) const fn new(class: Class, oid: i64) -> Self {
+        Self { class, oid }
+    }
+
+    pub(super) const fn relation(oid: i64) -> Self {
+        Self::new(Class::Relation, oid)
+    }
+}
+
+/// A string literal that no setting changes the meaning of.
+pub(super) fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}

@@ -1,0 +1,458 @@
+//! The objects, what each needs, and the order that follows.
+//!
+//! Order is a topological sort over `pg_depend`, with ties by kind, schema and name, so that the same database
+//! always gives the same file. Defaults and checks stand inside their table or domain as long as that makes no
+//! cycle; a view in a cycle is first made with empty columns and replaced later.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap, HashMap, HashSet},
+};
+
+use super::{
+    catalog::{Class, Key},
+    statement::{ObjectKind, Phase, Statement, Unsupported},
+};
+
+/// One object with its SQL.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) key: Key,
+    pub(super) kind: ObjectKind,
+    pub(super) schema: Option<String>,
+    pub(super) name: String,
+    pub(super) phase: Phase,
+    pub(super) table: Option<String>,
+    /// How `COMMENT ON` and `ALTER … OWNER TO` name it: `TABLE shop.orders`.
+    pub(super) target: String,
+    pub(super) body: Body,
+    /// Statements that follow directly.
+    pub(super) more: Vec<String>,
+}
+
+/// How a node's main statement comes about.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    /// As it stands.
+    Sql(String),
+    /// `head` + the parts inside it + `tail`.
+    Parts { head: String, parts: Vec<Part>, tail: String, list: List },
+    /// A view: a stand-in with its columns and no rows, and the real thing.
+    View { stub: String, sql: String, replace: String },
+}
+
+/// How parts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    /// Columns: in parentheses, which are written even around nothing.
+    Columns,
+    /// What a table says beside its type: in parentheses, if there is anything.
+    TypedColumns,
+    /// One clause after the other.
+    Clauses,
+}
+
+/// A line of a table or domain.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) line: String,
+    /// What is added to the line, and can stand alone instead.
+    pub(super) optional: Option<Optional>,
+    /// What ends the line.
+    pub(super) rest: String,
+}
+
+/// A default or check: inside its table by default, a statement of its own where the order asks for it.
+#[derive(Debug, Clone)]
+pub(super) struct Optional {
+    pub(super) key: Key,
+    pub(super) inline: String,
+    /// None: it cannot stand alone (a generated column's expression).
+    pub(super) alone: Option<Box<Node>>,
+}
+
+impl Node {
+    pub(super) fn sql(&self) -> String {
+        match &self.body {
+            Body::Sql(sql) => sql.clone(),
+            Body::View { sql, .. } => sql.clone(),
+            Body::Parts { head, parts, tail, list } => {
+                let lines: Vec<String> = parts
+                    .iter()
+                    .map(|part| {
+                        let inline = part.optional.as_ref().map_or("", |o| o.inline.as_str());
+                        format!("{}{inline}{}", part.line, part.rest)
+                    })
+                    .filter(|line| !line.is_empty())
+                    .collect();
+                match list {
+                    List::Clauses => format!("{head}{}{tail}", lines.concat()),
+                    List::TypedColumns if lines.is_empty() => format!("{head}{tail}"),
+                    List::Columns if lines.is_empty() => format!("{head} (\n){tail}"),
+                    _ => format!("{head} (\n    {}\n){tail}", lines.join(",\n    ")),
+                }
+            }
+        }
+    }
+
+    fn rank(&self) -> (Phase, ObjectKind, Option<&str>, &str, &str, Key) {
+        (self.phase, self.kind, self.schema.as_deref(), &self.name, &self.target, self.key)
+    }
+}
+
+/// All objects on their way into an order.
+#[derive(Default)]
+pub(super) struct Graph {
+    nodes: Vec<Node>,
+    at: HashMap<Key, usize>,
+    /// Objects that are part of another one: a row type of its table, a member of its extension.
+    alias: HashMap<Key, Key>,
+    edges: BTreeSet<(Key, Key)>,
+    /// How `COMMENT ON` names what is only a part of another object.
+    targets: HashMap<Key, String>,
+    pub(super) unsupported: Vec<Unsupported>,
+}
+
+impl Graph {
+    pub(super) fn add(&mut self, node: Node) {
+        if let Body::Parts { parts, .. } = &node.body {
+            let keys: Vec<Key> = parts.iter().filter_map(|p| p.optional.as_ref()).map(|o| o.key).collect();
+            for key in keys {
+                self.alias.insert(key, node.key);
+            }
+        }
+        self.at.insert(node.key, self.nodes.len());
+        self.nodes.push(node);
+    }
+
+    pub(super) fn alias(&mut self, part: Key, whole: Key) {
+        self.alias.insert(part, whole);
+    }
+
+    /// A part that can bear a comment of its own.
+    pub(super) fn part(&mut self, part: Key, whole: Key, target: String) {
+        self.alias.insert(part, whole);
+        self.targets.insert(part, target);
+    }
+
+    /// Gives a part that is known already a name to comment on.
+    pub(super) fn name_part(&mut self, part: Key, target: String) {
+        self.targets.insert(part, target);
+    }
+
+    /// How `COMMENT ON` names this object, if it or the part that it is was made here.
+    pub(super) fn target(&self, key: Key) -> Option<&str> {
+        match self.at.get(&key) {
+            Some(at) => Some(&self.nodes[*at].target),
+            None => self.resolve(key).and_then(|_| self.targets.get(&key)).map(String::as_str),
+        }
+    }
+
+    /// `from` needs `to`.
+    pub(super) fn needs(&mut self, from: Key, to: Key) {
+        self.edges.insert((from, to));
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&Node> {
+        self.resolve(key).map(|at| &self.nodes[at])
+    }
+
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Node> {
+        let at = self.resolve(key)?;
+        Some(&mut self.nodes[at])
+    }
+
+    pub(super) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Whether this very object has a node, and is not merely part of one.
+    pub(super) fn has(&self, key: Key) -> bool {
+        self.at.contains_key(&key)
+    }
+
+    fn resolve(&self, key: Key) -> Option<usize> {
+        let mut key = key;
+        // Chains are short (multirange, range, extension); the bound keeps a broken catalog from hanging us.
+        for _ in 0..8 {
+            if let Some(at) = self.at.get(&key) {
+                return Some(*at);
+            }
+            key = *self.alias.get(&key)?;
+        }
+        None
+    }
+
+    fn adjacency(&self) -> Vec<Vec<usize>> {
+        let mut needs = vec![BTreeSet::new(); self.nodes.len()];
+        for (from, to) in &self.edges {
+            if let (Some(from), Some(to)) = (self.resolve(*from), self.resolve(*to))
+                && from != to
+            {
+                needs[from].insert(to);
+            }
+        }
+        needs.into_iter().map(|set| set.into_iter().collect()).collect()
+    }
+
+    /// Everything that each of these needs, at any distance.
+    pub(super) fn reachable(&self, from: &[Key]) -> HashMap<Key, HashSet<Key>> {
+        let needs = self.adjacency();
+        from.iter()
+            .map(|start| {
+                let mut seen = HashSet::new();
+                let mut open: Vec<usize> = self.resolve(*start).into_iter().collect();
+                while let Some(at) = open.pop() {
+                    if seen.insert(self.nodes[at].key) {
+                        open.extend(&needs[at]);
+                    }
+                }
+                (*start, seen)
+            })
+            .collect()
+    }
+
+    /// Takes cycles apart; what cannot be is named and cut.
+    pub(super) fn break_cycles(&mut self) {
+        loop {
+            let needs = self.adjacency();
+            let cycles: Vec<Vec<usize>> =
+                strong_components(&needs).into_iter().filter(|c| c.len() > 1).collect();
+            if cycles.is_empty() {
+                return;
+            }
+            for cycle in cycles {
+                if !self.split_parts(&cycle) && !self.split_view(&cycle) {
+                    self.cut(&cycle);
+                }
+            }
+        }
+    }
+
+    /// Takes out of the tables and domains of a cycle the defaults and checks that close it.
+    fn split_parts(&mut self, cycle: &[usize]) -> bool {
+        let members: HashSet<usize> = cycle.iter().copied().collect();
+        let mut closing: HashSet<Key> = HashSet::new();
+        for (from, to) in &self.edges {
+            if let (Some(at), Some(target)) = (self.resolve(*from), self.resolve(*to))
+                && at != target
+                && members.contains(&at)
+                && members.contains(&target)
+            {
+                closing.insert(*from);
+            }
+        }
+        let mut apart = Vec::new();
+        for at in cycle {
+            let whole = self.nodes[*at].key;
+            if let Body::Parts { parts, .. } = &mut self.nodes[*at].body {
+                for part in parts {
+                    let Some(optional) = &mut part.optional else { continue };
+                    if closing.contains(&optional.key)
+                        && let Some(node) = optional.alone.take()
+                    {
+                        part.optional = None;
+                        apart.push((*node, whole));
+                    }
+                }
+            }
+        }
+        let split = !apart.is_empty();
+        for (node, whole) in apart {
+            self.alias.remove(&node.key);
+            self.needs(node.key, whole);
+            self.add(node);
+        }
+        split
+    }
+
+    /// Makes the first view of a cycle in two steps.
+    fn split_view(&mut self, cycle: &[usize]) -> bool {
+        let mut views: Vec<usize> = cycle
+            .iter()
+            .copied()
+            .filter(|at| {
+                self.nodes[*at].key.class == Class::Relation
+                    && matches!(self.nodes[*at].body, Body::View { .. })
+            })
+            .collect();
+        views.sort_by(|a, b| self.nodes[*a].rank().cmp(&self.nodes[*b].rank()));
+        let Some(at) = views.first().copied() else { return false };
+        let mut whole = self.nodes[at].clone();
+        let Body::View { stub, replace, .. } = whole.body.clone() else { return false };
+        self.nodes[at].body = Body::Sql(stub);
+        let view = whole.key;
+        whole.key = Key::new(Class::ViewBody, view.oid);
+        whole.body = Body::Sql(replace);
+        whole.more.clear();
+        for (part, of) in &mut self.alias {
+            if *of == view && part.class == Class::Rewrite {
+                *of = whole.key;
+            }
+        }
+        self.needs(whole.key, view);
+        self.add(whole);
+        true
+    }
+
+    fn cut(&mut self, cycle: &[usize]) {
+        let mut members = cycle.to_vec();
+        members.sort_by(|a, b| self.nodes[*a].rank().cmp(&self.nodes[*b].rank()));
+        let first = members[0];
+        let node = &self.nodes[first];
+        self.unsupported.push(Unsupported {
+            kind: "circular dependency".into(),
+            name: node.target.clone(),
+            why: "is made before something it depends on; making it may fail".into(),
+        });
+        let inside: HashSet<usize> = members.into_iter().collect();
+        let kept = self
+            .edges
+            .iter()
+            .filter(|(from, to)| {
+                !(self.resolve(*from) == Some(first)
+                    && self.resolve(*to).is_some_and(|to| inside.contains(&to)))
+            })
+            .copied()
+            .collect();
+        self.edges = kept;
+    }
+
+    /// Edges from emitted objects to objects that are neither emitted nor part of one.
+    pub(super) fn dangling(&self) -> Vec<(Key, Key)> {
+        self.edges
+            .iter()
+            .filter(|(from, to)| self.resolve(*from).is_some() && self.resolve(*to).is_none())
+            .copied()
+            .collect()
+    }
+
+    /// The nodes in order, with the positions of what each needs.
+    pub(super) fn order(&mut self) -> Vec<(Node, Vec<usize>)> {
+        let needs = self.adjacency();
+        self.promote(&needs);
+        let mut needed_by = vec![Vec::new(); needs.len()];
+        let mut open: Vec<usize> = needs.iter().map(Vec::len).collect();
+        for (at, list) in needs.iter().enumerate() {
+            for need in list {
+                needed_by[*need].push(at);
+            }
+        }
+        let mut ranks: Vec<usize> = (0..self.nodes.len()).collect();
+        ranks.sort_by(|a, b| self.nodes[*a].rank().cmp(&self.nodes[*b].rank()));
+        let mut rank_of = vec![0; ranks.len()];
+        for (rank, at) in ranks.iter().enumerate() {
+            rank_of[*at] = rank;
+        }
+        let mut ready: BinaryHeap<Reverse<usize>> =
+            (0..open.len()).filter(|at| open[*at] == 0).map(|at| Reverse(rank_of[at])).collect();
+        let mut order = Vec::with_capacity(open.len());
+        while let Some(Reverse(rank)) = ready.pop() {
+            let at = ranks[rank];
+            order.push(at);
+            for next in &needed_by[at] {
+                open[*next] -= 1;
+                if open[*next] == 0 {
+                    ready.push(Reverse(rank_of[*next]));
+                }
+            }
+        }
+        // Phases first: within the order found, which already respects every need.
+        order.sort_by_key(|at| self.nodes[*at].phase);
+        let mut position = vec![0; order.len()];
+        for (place, at) in order.iter().enumerate() {
+            position[*at] = place;
+        }
+        order
+            .into_iter()
+            .map(|at| (self.nodes[at].clone(), needs[at].iter().map(|need| position[*need]).collect()))
+            .collect()
+    }
+
+    /// Moves what needs something of a later phase into that phase.
+    fn promote(&mut self, needs: &[Vec<usize>]) {
+        loop {
+            let mut changed = false;
+            for at in 0..needs.len() {
+                let latest = needs[at].iter().map(|need| self.nodes[*need].phase).max();
+                let own = self.nodes[at].phase;
+                let Some(latest) = latest.filter(|latest| *latest > own) else { continue };
+                let node = &mut self.nodes[at];
+                node.phase =
+                    if own == Phase::PreData { latest.max(Phase::DependentDefinitions) } else { latest };
+                changed = true;
+                if own == Phase::PreData && matches!(node.kind, ObjectKind::Table | ObjectKind::Type) {
+                    self.unsupported.push(Unsupported {
+                        kind: "late definition".into(),
+                        name: node.target.clone(),
+                        why: "needs something that is made after the data; its own data cannot be loaded"
+                            .into(),
+                    });
+                }
+            }
+            if !changed {
+                return;
+            }
+        }
+    }
+}
+
+/// A node's statements, of which all but the first are in `more`.
+pub(super) fn statement(node: &Node, sql: String) -> Statement {
+    Statement {
+        kind: node.kind,
+        schema: node.schema.clone(),
+        name: node.name.clone(),
+        phase: node.phase,
+        table: node.table.clone(),
+        after: Vec::new(),
+        sql,
+    }
+}
+
+/// Tarjan's strongly connected components, without recursion (thousands of tables, one long chain).
+fn strong_components(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    const UNSEEN: usize = usize::MAX;
+    let mut index = vec![UNSEEN; needs.len()];
+    let mut low = vec![0; needs.len()];
+    let mut on_stack = vec![false; needs.len()];
+    let mut stack = Vec::new();
+    let mut components = Vec::new();
+    let mut next = 0;
+    for root in 0..needs.len() {
+        if index[root] != UNSEEN {
+            continue;
+        }
+        let mut work = vec![(root, 0)];
+        while let Some((at, child)) = work.pop() {
+            if child == 0 {
+                index[at] = next;
+                low[at] = next;
+                next += 1;
+                stack.push(at);
+                on_stack[at] = true;
+            }
+            if let Some(to) = needs[at].get(child).copied() {
+                work.push((at, child + 1));
+                if index[to] == UNSEEN {
+                    work.push((to, 0));
+                } else if on_stack[to] {
+                    low[at] = low[at].min(index[to]);
+                }
+                continue;
+            }
+            if low[at] == index[at] {
+                let start = stack.iter().rposition(|member| *member == at).unwrap_or(0);
+                let component = stack.split_off(start);
+                for member in &component {
+                    on_stack[*member] = false;
+                }
+                components.push(component);
+            }
+            if let Some((parent, _)) = work.last() {
+                low[*parent] = low[*parent].min(low[at]);
+            }
+        }
+    }
+    components
+}
