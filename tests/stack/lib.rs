@@ -1,1 +1,19 @@
-//! The local stack.
+//! The local stack: everything that recoup runs on, on this machine, in one process and without an AWS account.
+//!
+//! A private real Postgres, S3, Secrets Manager, a stand-in for Stripe, and a Lambda service that runs the real function
+//! binaries behind an HTTP API. The demo, the end-to-end tests and `make up` all stand on [`Stack`]. Everything listens on
+//! loopback and free ports, and ends with the process, even after SIGKILL (see [`leash`]).
+
+pub mod engine;
+pub mod error;
+pub mod lambda;
+pub mod leash;
+pub mod place;
+pub mod postgres;
+pub mod s3;
+pub mod secrets;
+mod stack;
+mod stripe_join;
+
+pub use error::{Error, Result};
+pub use stack::{DatabaseChoice, Stack, StackBuilder};

@@ -1,0 +1,110 @@
+//! `make up`: brings the stack up, says where everything is, and stays until Ctrl-C.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use stack::leash::Sweeper;
+use stack::{DatabaseChoice, Stack, place};
+use tempfile::NamedTempFile;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("up: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    println!("Starting Postgres, S3, Secrets Manager, Stripe and the functions ...");
+    let database = match std::env::var("DATABASE_URL") {
+        Ok(url) => DatabaseChoice::Given(url),
+        Err(_) => DatabaseChoice::Migrated,
+    };
+    let stack = Stack::builder().database(database).start().await?;
+
+    // From here on Ctrl-C means an orderly end.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let path = place::repository().join("target/stack/env");
+    let variables = variables(&stack);
+    let file = EnvironmentFile::write(path, &variables)?;
+    describe(&stack, &variables, &file.path);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    println!("Ending.");
+    drop(file);
+    drop(stack);
+    Ok(())
+}
+
+fn variables(stack: &Stack) -> Vec<(&'static str, String)> {
+    vec![
+        ("DATABASE_URL", stack.database_url.clone()),
+        ("WEBHOOK_URL", stack.webhook_url()),
+        ("HEALTH_URL", stack.health_url()),
+        ("LAMBDA_ENDPOINT", stack.lambda.endpoint().to_owned()),
+        ("S3_ENDPOINT", stack.s3.endpoint().to_owned()),
+        ("BACKUP_BUCKET", stack.bucket.clone()),
+        ("SECRETS_ENDPOINT", stack.secrets.endpoint().to_owned()),
+        ("STRIPE_API_BASE", stack.stripe_api_base.clone()),
+        ("STRIPE_API_KEY", stack.stripe_api_key.clone()),
+        ("STRIPE_WEBHOOK_SECRET", stack.webhook_secret.clone()),
+        ("AWS_ACCESS_KEY_ID", stack.access_key.id.clone()),
+        ("AWS_SECRET_ACCESS_KEY", stack.access_key.secret.clone()),
+        ("AWS_REGION", stack::s3::REGION.to_owned()),
+        ("BACKUP_AGE_IDENTITY", stack.age_identity.clone()),
+    ]
+}
+
+fn describe(stack: &Stack, variables: &[(&str, String)], file: &Path) {
+    println!("Ready. Where everything is:\n");
+    for (name, value) in variables {
+        println!("  {name:<22} {value}");
+    }
+    let lambda = stack.lambda.endpoint();
+    println!("\nThe same is in {}. To play, in another terminal:\n", file.display());
+    println!("  set -a; . target/stack/env; set +a; export PATH=$PWD/.venv/bin:$PATH");
+    println!("  curl {}", stack.health_url());
+    println!("  aws lambda invoke --endpoint-url {lambda} --function-name backup \\");
+    println!("      --payload '{{\"backup_type\":\"full\"}}' /dev/stdout");
+    println!("  aws s3 ls --endpoint-url {} --recursive s3://{}", stack.s3.endpoint(), stack.bucket);
+    println!("\nCtrl-C ends it all.");
+}
+
+/// Its presence means that the stack is ready; it goes with the stack, also after SIGKILL.
+struct EnvironmentFile {
+    path: PathBuf,
+    content: String,
+    _sweeper: Sweeper,
+}
+
+impl EnvironmentFile {
+    fn write(path: PathBuf, variables: &[(&str, String)]) -> std::io::Result<EnvironmentFile> {
+        let content: String = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let directory = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(directory)?;
+        let sweeper = Sweeper::start([path.as_path()])?;
+        // Temporary files have mode 0600; the rename shows all of it at once.
+        let mut file = NamedTempFile::new_in(directory)?;
+        file.write_all(content.as_bytes())?;
+        file.persist(&path)?;
+        Ok(EnvironmentFile { path, content, _sweeper: sweeper })
+    }
+}
+
+impl Drop for EnvironmentFile {
+    fn drop(&mut self) {
+        // A stack that was started after this one has put its own file there.
+        if std::fs::read_to_string(&self.path).is_ok_and(|content| content == self.content) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! S3: `s3s` over a directory, in this process, driven by the real AWS SDK.
+//!
+//! It checks signatures and checksums and knows conditional puts; it has no versions, locks or lifecycle rules.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::primitives::ByteStream;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s_fs::FileSystem;
+use tokio::runtime::Handle;
+
+use crate::engine::serve;
+use crate::error::{Error, Result};
+
+/// Region of everything in the stack.
+pub const REGION: &str = "eu-central-1";
+
+/// Access keys of one stack: made up, and checked by the S3 stand-in.
+#[derive(Debug, Clone)]
+pub struct AccessKey {
+    /// Public part.
+    pub id: String,
+    /// Secret part.
+    pub secret: String,
+}
+
+impl AccessKey {
+    pub(crate) fn sdk(&self) -> Credentials {
+        Credentials::new(&self.id, &self.secret, None, None, "stack")
+    }
+}
+
+/// One object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Key in the bucket.
+    pub key: String,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// A running S3 server with one bucket.
+#[derive(Debug, Clone)]
+pub struct S3 {
+    endpoint: String,
+    bucket: String,
+    client: Client,
+}
+
+impl S3 {
+    /// Serves `root` on a free loopback port and creates `bucket`.
+    pub(crate) async fn start(handle: &Handle, root: &Path, key: &AccessKey, bucket: &str) -> Result<S3> {
+        let files = FileSystem::new(root).map_err(|error| {
+            Error::failed(format!("open the S3 directory {}", root.display()), format!("{error:?}"))
+        })?;
+        let mut builder = S3ServiceBuilder::new(files);
+        builder.set_auth(SimpleAuth::from_single(key.id.clone(), key.secret.clone()));
+        let service = builder.build();
+        let router = Router::new().fallback(move |request| answer(service.clone(), request));
+        let address: SocketAddr = serve(handle, router, std::future::pending())?;
+        let endpoint = format!("http://{address}");
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(REGION))
+            .credentials_provider(key.sdk())
+            .endpoint_url(&endpoint)
+            .force_path_style(true)
+            .build();
+        let s3 = S3 { endpoint, bucket: bucket.to_owned(), client: Client::from_conf(config) };
+        s3.client
+            .create_bucket()
+            .bucket(bucket)
+            .send()
+            .await
+            .map_err(Error::aws(format!("create bucket {bucket}")))?;
+        Ok(s3)
+    }
+
+    /// Base URL, for `--endpoint-url` and `AWS_ENDPOINT_URL_S3`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Name of the bucket.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// The real AWS client, path style, with this stack's keys.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// All objects whose key starts with `prefix`, in the order of their keys.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Object>> {
+        let mut pages =
+            self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        let mut objects = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(Error::aws(format!("list objects under {prefix}")))?;
+            for object in page.contents() {
+                objects.push(Object {
+                    key: object.key().unwrap_or_default().to_owned(),
+                    size: object.size().unwrap_or(0).unsigned_abs(),
+                });
+            }
+        }
+        objects.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(objects)
+    }
+
+    /// The bytes of an object.
+    pub async fn read(&self, key: &str) -> Result<Bytes> {
+        let object = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+            .map_err(Error::aws(format!("read object {key}")))?;
+        let bytes = object.body.collect().await.map_err(Error::aws(format!("read object {key}")))?;
+        Ok(bytes.into_bytes())
+    }
+
+    /// Writes an object, over whatever was there.
+    pub async fn write(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .body(ByteStream::from(bytes.into()))
+            .send()
+            .await
+            .map_err(Error::aws(format!("write object {key}")))?;
+        Ok(())
+    }
+
+    /// Damages an object: inverts the lowest bit of the byte at `position` (counted from 0).
+    pub async fn flip_byte(&self, key: &str, position: usize) -> Result<()> {
+        let mut bytes = self.read(key).await?.to_vec();
+        let size = bytes.len();
+        let byte = bytes.get_mut(position).ok_or_else(|| {
+            Error::failed(format!("flip byte {position} of {key}"), format!("it has only {size} bytes"))
+        })?;
+        *byte ^= 1;
+        self.write(key, bytes).await
+    }
+
+    /// Deletes an object.
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        self.client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+            .map_err(Error::aws(format!("delete object {key}")))?;
+        Ok(())
+    }
+}
+
+async fn answer(service: S3Service, request: Request) -> Response {
+    match service.call(request.map(s3s::Body::http_body_unsync)).await {
+        Ok(response) => response.map(Body::new),
+        Err(error) => {
+            let mut response = Response::new(Body::from(format!("{error:?}")));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}

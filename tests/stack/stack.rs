@@ -1,0 +1,371 @@
+//! The whole stack: brings up its parts, joins them, and gives each function the environment that it has on AWS.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use age::secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use tempfile::TempDir;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::lambda::{FunctionConfig, Lambda, Reply, front};
+use crate::leash::Sweeper;
+use crate::place;
+use crate::postgres::{Database, Postgres, PostgresOptions, apply_migrations};
+use crate::s3::{AccessKey, REGION, S3};
+use crate::secrets::Secrets;
+use crate::stripe_join::{self, StripeSide};
+
+/// Names of the secrets, below the stack's prefix.
+const DATABASE_SECRET: &str = "database";
+const WEBHOOK_SECRET: &str = "stripe-webhook";
+const API_SECRET: &str = "stripe-api";
+const BACKUP_KEY_SECRET: &str = "backup-key";
+
+/// On which database the functions work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseChoice {
+    /// A new one with the repository's migrations applied (a clone of a template).
+    Migrated,
+    /// A new one with nothing in it.
+    Empty,
+    /// This very one (a URL). Migrations are applied to it; what it has stays, and it stays at the end.
+    Given(String),
+}
+
+/// What to bring up. See [`Stack::builder`].
+#[derive(Debug, Clone)]
+pub struct StackBuilder {
+    database: DatabaseChoice,
+    durable: bool,
+    functions: Vec<String>,
+    instances: BTreeMap<String, usize>,
+    timeouts: BTreeMap<String, Duration>,
+    environment: Vec<(String, String, String)>,
+}
+
+impl StackBuilder {
+    /// Default: [`DatabaseChoice::Migrated`].
+    #[must_use]
+    pub fn database(mut self, choice: DatabaseChoice) -> StackBuilder {
+        self.database = choice;
+        self
+    }
+
+    /// A Postgres server of this stack's own whose commits are on disk when they return, for benchmarks. Has no effect
+    /// where `DATABASE_URL` names the server.
+    #[must_use]
+    pub fn durable(mut self, durable: bool) -> StackBuilder {
+        self.durable = durable;
+        self
+    }
+
+    /// Only these functions (default: all). The front needs `webhook`.
+    #[must_use]
+    pub fn functions<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> StackBuilder {
+        self.functions = names.into_iter().map(str::to_owned).collect();
+        self
+    }
+
+    /// How many instances of a function may run at a time (default: 8 of `webhook`, 2 of the others).
+    #[must_use]
+    pub fn instances(mut self, function: &str, instances_max: usize) -> StackBuilder {
+        self.instances.insert(function.to_owned(), instances_max);
+        self
+    }
+
+    /// The time limit of a function (default: 29 s for `webhook`, 15 min for the others).
+    #[must_use]
+    pub fn timeout(mut self, function: &str, timeout: Duration) -> StackBuilder {
+        self.timeouts.insert(function.to_owned(), timeout);
+        self
+    }
+
+    /// A further environment variable of a function, or another value for one that the stack sets.
+    #[must_use]
+    pub fn env(mut self, function: &str, name: &str, value: &str) -> StackBuilder {
+        self.environment.push((function.to_owned(), name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Brings it up.
+    pub async fn start(self) -> Result<Stack> {
+        Stack::bring_up(self).await
+    }
+}
+
+/// A running stack. Everything of it ends when it is dropped.
+#[derive(Debug)]
+pub struct Stack {
+    /// The database that the functions work on.
+    pub database_url: String,
+    /// Connections to that database, for looking and tampering.
+    pub pool: PgPool,
+    /// The server: more databases, `pg_dump`.
+    pub postgres: Postgres,
+    /// The bucket's name.
+    pub bucket: String,
+    /// The store, with helpers to damage objects.
+    pub s3: S3,
+    /// Secrets of this stack.
+    pub secrets: Secrets,
+    /// The functions.
+    pub lambda: Lambda,
+    /// Signing secret of the endpoint `platform`.
+    pub webhook_secret: String,
+    /// `STRIPE_API_BASE`.
+    pub stripe_api_base: String,
+    /// The secret API key of Stripe.
+    pub stripe_api_key: String,
+    /// Opens the backups: `AGE-SECRET-KEY-1…`.
+    pub age_identity: String,
+    /// What backups are encrypted for: `age1…`.
+    pub age_recipient: String,
+    /// The keys that the functions and the store use.
+    pub access_key: AccessKey,
+    front: Option<String>,
+    // The rest is kept for its end, in this order.
+    _engine: Engine,
+    _database: Option<Database>,
+    _directory: TempDir,
+    _sweeper: Sweeper,
+}
+
+impl Stack {
+    /// All functions on a migrated database.
+    pub async fn start() -> Result<Stack> {
+        Stack::builder().start().await
+    }
+
+    /// Chooses what to bring up.
+    pub fn builder() -> StackBuilder {
+        StackBuilder {
+            database: DatabaseChoice::Migrated,
+            durable: false,
+            functions: ["webhook", "backup", "restore", "verify", "reconcile"].map(str::to_owned).into(),
+            instances: BTreeMap::new(),
+            timeouts: BTreeMap::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    async fn bring_up(builder: StackBuilder) -> Result<Stack> {
+        let engine = Engine::start()?;
+        let directory = tempfile::Builder::new()
+            .prefix("recoup-stack-")
+            .tempdir()
+            .map_err(Error::io("make the stack's directory"))?;
+        let sweeper =
+            Sweeper::start([directory.path()]).map_err(Error::io("watch over the stack's directory"))?;
+        let access_key = AccessKey {
+            id: format!("AKIASTACK{:011X}", rand::random::<u64>() >> 20),
+            secret: format!("{:040x}", rand::random::<u128>()),
+        };
+
+        let (postgres, database, database_url) = open_database(&builder).await?;
+        let store = directory.path().join("s3");
+        std::fs::create_dir(&store).map_err(Error::io("make the directory of the S3 store"))?;
+        let s3 = S3::start(engine.handle(), &store, &access_key, "recoup-backups").await?;
+        let secrets = Secrets::start(&format!("recoup/{:016x}", rand::random::<u64>()), &access_key).await?;
+        let stripe = stripe_join::start(&engine).await?;
+
+        let identity = age::x25519::Identity::generate();
+        let age_recipient = identity.to_public().to_string();
+        let age_identity = identity.to_string().expose_secret().to_owned();
+        let webhook_secret = format!("whsec_{:032x}", rand::random::<u128>());
+        put_secrets(&secrets, &database_url, &webhook_secret, &stripe.api_key, &age_identity).await?;
+
+        let contract = Contract {
+            access_key: &access_key,
+            s3: &s3,
+            secrets: &secrets,
+            stripe: &stripe,
+            age_recipient: &age_recipient,
+        };
+        let lambda = Lambda::start(engine.handle(), functions(&builder, &contract)?)?;
+        let front = match builder.functions.iter().any(|name| name == "webhook") {
+            true => Some(front::start(engine.handle(), &lambda, "webhook")?),
+            false => None,
+        };
+        if let Some(front) = &front {
+            let webhook_url = format!("{front}/webhooks/stripe");
+            stripe_join::deliver(&stripe, &engine, &webhook_url, &webhook_secret).await?;
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(8)
+            .connect_lazy(&database_url)
+            .map_err(Error::database("open a pool of connections"))?;
+
+        Ok(Stack {
+            database_url,
+            pool,
+            postgres,
+            bucket: s3.bucket().to_owned(),
+            s3,
+            secrets,
+            lambda,
+            webhook_secret,
+            stripe_api_base: stripe.api_base,
+            stripe_api_key: stripe.api_key,
+            age_identity,
+            age_recipient,
+            access_key,
+            front,
+            _engine: engine,
+            _database: database,
+            _directory: directory,
+            _sweeper: sweeper,
+        })
+    }
+
+    /// Where Stripe delivers.
+    ///
+    /// # Panics
+    /// If the stack was built without the function `webhook`.
+    pub fn webhook_url(&self) -> String {
+        format!("{}/webhooks/stripe", self.front_url())
+    }
+
+    /// The health page.
+    ///
+    /// # Panics
+    /// If the stack was built without the function `webhook`.
+    pub fn health_url(&self) -> String {
+        format!("{}/health", self.front_url())
+    }
+
+    fn front_url(&self) -> &str {
+        self.front.as_deref().expect("a stack with the function webhook has a front")
+    }
+
+    /// Invokes a function and waits for its answer.
+    pub async fn invoke(&self, function: &str, payload: Value) -> Result<Reply> {
+        self.lambda.invoke(function, &payload).await
+    }
+
+    /// The environment for programs that are to talk to this stack, such as the AWS CLI: keys and region.
+    pub fn aws_environment(&self) -> [(&'static str, String); 4] {
+        [
+            ("AWS_ACCESS_KEY_ID", self.access_key.id.clone()),
+            ("AWS_SECRET_ACCESS_KEY", self.access_key.secret.clone()),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_DEFAULT_REGION", REGION.to_owned()),
+        ]
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.lambda.stop();
+    }
+}
+
+async fn open_database(builder: &StackBuilder) -> Result<(Postgres, Option<Database>, String)> {
+    if let DatabaseChoice::Given(url) = &builder.database {
+        apply_migrations(url, &place::repository().join("migrations")).await?;
+        return Ok((Postgres::at(url), None, url.clone()));
+    }
+    let own = builder.durable && std::env::var_os("DATABASE_URL").is_none();
+    let postgres = if own {
+        Postgres::start(PostgresOptions { durable: true, ..PostgresOptions::default() }).await?
+    } else {
+        Postgres::shared().await?
+    };
+    let database = if builder.database == DatabaseChoice::Empty {
+        postgres.empty_database().await?
+    } else {
+        postgres.migrated_database().await?
+    };
+    let url = database.url().to_owned();
+    Ok((postgres, Some(database), url))
+}
+
+async fn put_secrets(
+    secrets: &Secrets,
+    database_url: &str,
+    webhook_secret: &str,
+    stripe_api_key: &str,
+    age_identity: &str,
+) -> Result<()> {
+    let endpoints = json!({"platform": {"current": webhook_secret, "previous": null}});
+    secrets.put(DATABASE_SECRET, &json!({"url": database_url})).await?;
+    secrets.put(WEBHOOK_SECRET, &json!({"endpoints": endpoints})).await?;
+    secrets.put(API_SECRET, &json!({"api_key": stripe_api_key})).await?;
+    secrets.put(BACKUP_KEY_SECRET, &json!({"identities": [age_identity]})).await?;
+    Ok(())
+}
+
+/// What the functions' environments are made of.
+struct Contract<'a> {
+    access_key: &'a AccessKey,
+    s3: &'a S3,
+    secrets: &'a Secrets,
+    stripe: &'a StripeSide,
+    age_recipient: &'a str,
+}
+
+impl Contract<'_> {
+    /// The environment that a function also has on AWS (`infra/template.yaml`), with our endpoints.
+    fn environment(&self, function: &str) -> Vec<(&'static str, String)> {
+        let common = [
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_ACCESS_KEY_ID", self.access_key.id.clone()),
+            ("AWS_SECRET_ACCESS_KEY", self.access_key.secret.clone()),
+            ("AWS_ENDPOINT_URL_S3", self.s3.endpoint().to_owned()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.endpoint().to_owned()),
+            ("RUST_LOG", "info".to_owned()),
+            ("DATABASE_SECRET_ID", self.secrets.id(DATABASE_SECRET)),
+        ];
+        let stripe = [
+            ("STRIPE_API_SECRET_ID", self.secrets.id(API_SECRET)),
+            ("STRIPE_API_BASE", self.stripe.api_base.clone()),
+            ("STRIPE_LIVEMODE", "false".to_owned()),
+        ];
+        let bucket =
+            [("BACKUP_BUCKET", self.s3.bucket().to_owned()), ("S3_FORCE_PATH_STYLE", "true".to_owned())];
+        let mut environment = Vec::from(common);
+        match function {
+            "webhook" => {
+                environment.extend(stripe);
+                environment.push(("STRIPE_WEBHOOK_SECRET_ID", self.secrets.id(WEBHOOK_SECRET)));
+            }
+            "backup" => {
+                environment.extend(bucket);
+                environment.push(("BACKUP_AGE_RECIPIENTS", self.age_recipient.to_owned()));
+            }
+            "restore" | "verify" => {
+                environment.extend(bucket);
+                environment.push(("BACKUP_KEY_SECRET_ID", self.secrets.id(BACKUP_KEY_SECRET)));
+            }
+            "reconcile" => {
+                environment.extend(stripe);
+                environment.extend(bucket);
+            }
+            _ => {}
+        }
+        environment
+    }
+}
+
+fn functions(builder: &StackBuilder, contract: &Contract<'_>) -> Result<Vec<FunctionConfig>> {
+    let configure = |name: &String| -> Result<FunctionConfig> {
+        let is_webhook = name == "webhook";
+        let mut config = FunctionConfig::new(name, place::built_binary(name)?);
+        config.memory_mb = 512;
+        config.instances_max = builder.instances.get(name).copied().unwrap_or(if is_webhook { 8 } else { 2 });
+        config.timeout = builder.timeouts.get(name).copied().unwrap_or(Duration::from_secs(if is_webhook {
+            29
+        } else {
+            900
+        }));
+        for (variable, value) in contract.environment(name) {
+            config.environment.insert(variable.to_owned(), value);
+        }
+        let own = builder.environment.iter().filter(|(function, ..)| function == name);
+        config.environment.extend(own.map(|(_, variable, value)| (variable.clone(), value.clone())));
+        Ok(config)
+    };
+    builder.functions.iter().map(configure).collect()
+}
