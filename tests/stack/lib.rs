@@ -17,7 +17,6 @@ pub mod s3;
 pub mod secrets;
 mod stack;
 pub mod stripe;
-mod stripe_join;
 
 pub use error::{Error, Result};
 pub use stack::{DatabaseChoice, Stack, StackBuilder};

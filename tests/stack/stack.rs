@@ -16,7 +16,7 @@ use crate::place;
 use crate::postgres::{Database, Postgres, PostgresOptions, apply_migrations};
 use crate::s3::{AccessKey, REGION, S3};
 use crate::secrets::Secrets;
-use crate::stripe_join::{self, StripeSide};
+use crate::stripe::{DeliveryOptions, Stripe, StripeOptions};
 
 /// Names of the secrets, below the stack's prefix.
 const DATABASE_SECRET: &str = "database";
@@ -44,6 +44,7 @@ pub struct StackBuilder {
     instances: BTreeMap<String, usize>,
     timeouts: BTreeMap<String, Duration>,
     environment: Vec<(String, String, String)>,
+    deliveries: DeliveryOptions,
 }
 
 impl StackBuilder {
@@ -90,6 +91,13 @@ impl StackBuilder {
         self
     }
 
+    /// How Stripe delivers its events.
+    #[must_use]
+    pub fn deliveries(mut self, options: DeliveryOptions) -> StackBuilder {
+        self.deliveries = options;
+        self
+    }
+
     /// Brings it up.
     pub async fn start(self) -> Result<Stack> {
         Stack::bring_up(self).await
@@ -97,7 +105,6 @@ impl StackBuilder {
 }
 
 /// A running stack. Everything of it ends when it is dropped.
-#[derive(Debug)]
 pub struct Stack {
     /// The database that the functions work on.
     pub database_url: String,
@@ -115,10 +122,8 @@ pub struct Stack {
     pub lambda: Lambda,
     /// Signing secret of the endpoint `platform`.
     pub webhook_secret: String,
-    /// `STRIPE_API_BASE`.
-    pub stripe_api_base: String,
-    /// The secret API key of Stripe.
-    pub stripe_api_key: String,
+    /// Stripe: what it holds is the truth that tests compare with. It delivers its events to the webhook.
+    pub stripe: Stripe,
     /// Opens the backups: `AGE-SECRET-KEY-1…`.
     pub age_identity: String,
     /// What backups are encrypted for: `age1…`.
@@ -148,6 +153,7 @@ impl Stack {
             instances: BTreeMap::new(),
             timeouts: BTreeMap::new(),
             environment: Vec::new(),
+            deliveries: DeliveryOptions::default(),
         }
     }
 
@@ -169,13 +175,15 @@ impl Stack {
         std::fs::create_dir(&store).map_err(Error::io("make the directory of the S3 store"))?;
         let s3 = S3::start(engine.handle(), &store, &access_key, "recoup-backups").await?;
         let secrets = Secrets::start(&format!("recoup/{:016x}", rand::random::<u64>()), &access_key).await?;
-        let stripe = stripe_join::start(&engine).await?;
+        let options = StripeOptions { delivery: builder.deliveries.clone(), ..StripeOptions::default() };
+        let stripe =
+            engine.run(Stripe::start(options)).await?.map_err(Error::io("start the Stripe stand-in"))?;
 
         let identity = age::x25519::Identity::generate();
         let age_recipient = identity.to_public().to_string();
         let age_identity = identity.to_string().expose_secret().to_owned();
         let webhook_secret = format!("whsec_{:032x}", rand::random::<u128>());
-        put_secrets(&secrets, &database_url, &webhook_secret, &stripe.api_key, &age_identity).await?;
+        put_secrets(&secrets, &database_url, &webhook_secret, &stripe.api_key(), &age_identity).await?;
 
         let contract = Contract {
             access_key: &access_key,
@@ -191,7 +199,7 @@ impl Stack {
         };
         if let Some(front) = &front {
             let webhook_url = format!("{front}/webhooks/stripe");
-            stripe_join::deliver(&stripe, &engine, &webhook_url, &webhook_secret).await?;
+            stripe.add_endpoint(&webhook_url, &webhook_secret, &["*"]);
         }
         let pool = PgPoolOptions::new()
             .max_connections(8)
@@ -207,8 +215,7 @@ impl Stack {
             secrets,
             lambda,
             webhook_secret,
-            stripe_api_base: stripe.api_base,
-            stripe_api_key: stripe.api_key,
+            stripe,
             age_identity,
             age_recipient,
             access_key,
@@ -302,7 +309,7 @@ struct Contract<'a> {
     access_key: &'a AccessKey,
     s3: &'a S3,
     secrets: &'a Secrets,
-    stripe: &'a StripeSide,
+    stripe: &'a Stripe,
     age_recipient: &'a str,
 }
 
@@ -320,7 +327,7 @@ impl Contract<'_> {
         ];
         let stripe = [
             ("STRIPE_API_SECRET_ID", self.secrets.id(API_SECRET)),
-            ("STRIPE_API_BASE", self.stripe.api_base.clone()),
+            ("STRIPE_API_BASE", self.stripe.api_base()),
             ("STRIPE_LIVEMODE", "false".to_owned()),
         ];
         let bucket =

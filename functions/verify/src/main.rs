@@ -1,1 +1,13 @@
-fn main() {}
+//! The verify function's wiring.
+
+use recoup::secrets::SecretsManager;
+use recoup::{invocation, telemetry};
+use verify::Verify;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    telemetry::init();
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let verify = Verify::from_env(recoup::config::Env::from_process(), &aws, SecretsManager::new(&aws));
+    invocation::serve(verify).await
+}

@@ -1,0 +1,385 @@
+//! `manifest.json`: what a backup holds, written last. A backup exists when its manifest does.
+//!
+//! The document is plain JSON (names, counts and digests; no row) and strict: a field that is not known
+//! is an error, and `format_version` says which reader it needs. `docs/manifest.schema.json` describes it.
+//! Its last field, `content_sha256`, is the SHA-256 of the file's own bytes with these 64 digits replaced
+//! by zeros, so that any changed byte of the manifest itself is found:
+//!
+//! ```sh
+//! sed -E 's/("content_sha256": ")[0-9a-f]{64}/\1'$(printf '0%.0s' {1..64})'/' manifest.json | sha256sum
+//! ```
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use super::digest::{RowSum, TableDigest};
+use super::error::{ArchiveError, Damage};
+use super::names::BackupId;
+use super::schema::{ObjectKind, Phase};
+
+/// The format that this version writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The manifest's own name in the backup's folder.
+pub const MANIFEST: &str = "manifest.json";
+
+/// A manifest of a hundred thousand parts is some 50 MB; more is not a manifest.
+pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Everything that is known about a backup.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Which reader it needs.
+    pub format_version: u32,
+    /// The backup's name, equal to its folder's.
+    pub backup_id: String,
+    /// `full`.
+    pub backup_type: String,
+    /// What the operator called it.
+    pub label: Option<String>,
+    /// Version of the writer.
+    pub recoup_version: String,
+    /// Postgres' `server_version_num`, for example 150018.
+    pub postgres_version: i32,
+    /// What the new database needs to be created alike.
+    pub database: DatabaseTraits,
+    /// The schemas that were asked for; empty for all but Postgres' own.
+    pub schemas: Vec<String>,
+    /// The instant that the backup shows.
+    pub snapshot: Snapshot,
+    /// When the work began.
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    /// When the last part was stored.
+    #[serde(with = "time::serde::rfc3339")]
+    pub finished_at: OffsetDateTime,
+    /// From when on it may be pruned.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+    /// How rows are written: always `copy` (Postgres' COPY text) in this version.
+    pub table_format: String,
+    /// How parts are compressed: always `zstd` in this version.
+    pub compression: String,
+    /// Who can open it.
+    pub encryption: Encryption,
+    /// Definitions, as SQL.
+    pub schema: SchemaEntry,
+    /// How to restore by hand.
+    pub instructions: StoredObject,
+    /// The empty object whose name carries the summary for listings.
+    pub summary: StoredObject,
+    /// Every table, by schema and name.
+    pub tables: Vec<TableEntry>,
+    /// Every sequence, with its value.
+    pub sequences: Vec<SequenceEntry>,
+    /// What the database has that this backup does not carry.
+    pub unsupported: Vec<String>,
+    /// Sums over all tables.
+    pub totals: Totals,
+    /// SHA-256 of this file with these digits as zeros.
+    pub content_sha256: String,
+}
+
+/// How the database was created.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseTraits {
+    /// Its name.
+    pub name: String,
+    /// `UTF8`, nearly always.
+    pub encoding: String,
+    /// `libc`, `icu` or `builtin`.
+    pub locale_provider: String,
+    /// `LC_COLLATE`.
+    pub collate: String,
+    /// `LC_CTYPE`.
+    pub ctype: String,
+    /// The locale of the ICU or built-in provider.
+    pub locale: Option<String>,
+    /// Tailoring of the ICU locale.
+    pub icu_rules: Option<String>,
+}
+
+/// The instant that a backup shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// Name of the exported snapshot.
+    pub id: String,
+    /// `pg_current_snapshot()`: which transactions it sees.
+    pub transactions: String,
+    /// Position in the write-ahead log, where the server tells it.
+    pub lsn: Option<String>,
+    /// Time on the server.
+    #[serde(with = "time::serde::rfc3339")]
+    pub taken_at: OffsetDateTime,
+}
+
+/// Whether and to whom objects are encrypted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encryption {
+    /// `age-x25519` or `none`.
+    pub method: String,
+    /// age recipients (`age1…`).
+    pub recipients: Vec<String>,
+}
+
+/// One object of the folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredObject {
+    /// Key inside the backup's folder.
+    pub key: String,
+    /// Size before compression and encryption.
+    pub bytes_raw: u64,
+    /// Size as stored.
+    pub bytes_stored: u64,
+    /// SHA-256 of the stored bytes, in hex.
+    pub sha256: String,
+}
+
+/// The object with the definitions, and where each statement lies in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchemaEntry {
+    /// The object.
+    pub object: StoredObject,
+    /// Its statements in order.
+    pub statements: Vec<StatementEntry>,
+}
+
+/// One statement of the definitions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatementEntry {
+    /// When it is run.
+    pub phase: Phase,
+    /// The sort of object, for messages.
+    pub kind: ObjectKind,
+    /// The object, for messages.
+    pub name: String,
+    /// The table that it locks; two statements on one table gain nothing from running together.
+    pub table: Option<String>,
+    /// Positions in this list of statements of the same phase that must have ended before.
+    pub after: Vec<usize>,
+    /// First byte in the decrypted object.
+    pub offset: u64,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+impl StatementEntry {
+    /// Where it lies in the decrypted object.
+    pub fn range(&self) -> std::ops::Range<usize> {
+        // An offset that no memory holds finds nothing, and that is reported.
+        let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX);
+        at(self.offset)..at(self.offset.saturating_add(self.bytes))
+    }
+}
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableEntry {
+    /// Schema.
+    pub schema: String,
+    /// Table.
+    pub name: String,
+    /// The columns that are stored, in their order in each line. Generated columns are not: Postgres
+    /// computes them again.
+    pub columns: Vec<Column>,
+    /// Rows in all parts.
+    pub row_count: u64,
+    /// The order-independent digest (see [`super::digest`]).
+    pub digest: RowSum,
+    /// Its parts, in the table's physical order. A table that occupies no page has none.
+    pub parts: Vec<PartEntry>,
+}
+
+impl TableEntry {
+    /// `schema.table`, for messages.
+    pub fn qualified_name(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+
+    /// Count and sum of all its rows.
+    pub fn table_digest(&self) -> TableDigest {
+        TableDigest { rows: self.row_count, sum: self.digest }
+    }
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    /// Name.
+    pub name: String,
+    /// Type as `format_type` writes it.
+    #[serde(rename = "type")]
+    pub data_type: String,
+}
+
+/// One part of a table: an object with a range of its rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartEntry {
+    /// Key inside the backup's folder.
+    pub key: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Digest of these rows.
+    pub digest: RowSum,
+    /// Size before compression and encryption.
+    pub bytes_raw: u64,
+    /// Size as stored.
+    pub bytes_stored: u64,
+    /// SHA-256 of the stored bytes, in hex.
+    pub sha256: String,
+}
+
+impl PartEntry {
+    /// Count and sum of its rows.
+    pub fn table_digest(&self) -> TableDigest {
+        TableDigest { rows: self.rows, sum: self.digest }
+    }
+}
+
+/// One sequence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SequenceEntry {
+    /// Schema.
+    pub schema: String,
+    /// Sequence.
+    pub name: String,
+    /// `last_value`.
+    pub last_value: i64,
+    /// Whether `last_value` was handed out already.
+    pub is_called: bool,
+}
+
+/// Sums over all tables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Totals {
+    /// Tables.
+    pub tables: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Parts.
+    pub parts: u64,
+    /// Bytes of rows before compression and encryption.
+    pub bytes_raw: u64,
+    /// Bytes of all stored objects but the manifest.
+    pub bytes_stored: u64,
+}
+
+const HASH_FIELD: &str = "\"content_sha256\": \"";
+const HASH_DIGITS: usize = 64;
+const ENDING: &str = "\"\n}\n";
+
+impl Manifest {
+    /// The sums as the entries say.
+    pub fn sum_totals(&self) -> Totals {
+        let mut totals = Totals { tables: self.tables.len() as u64, ..Totals::default() };
+        totals.bytes_stored =
+            self.schema.object.bytes_stored + self.instructions.bytes_stored + self.summary.bytes_stored;
+        for table in &self.tables {
+            totals.rows += table.row_count;
+            totals.parts += table.parts.len() as u64;
+            totals.bytes_raw += table.parts.iter().map(|part| part.bytes_raw).sum::<u64>();
+            totals.bytes_stored += table.parts.iter().map(|part| part.bytes_stored).sum::<u64>();
+        }
+        totals
+    }
+
+    /// Every object that belongs to the backup besides the manifest: key and stored size.
+    pub fn objects(&self) -> impl Iterator<Item = (&str, u64)> {
+        let singles = [&self.schema.object, &self.instructions, &self.summary]
+            .map(|object| (object.key.as_str(), object.bytes_stored));
+        let parts = self.tables.iter().flat_map(|table| &table.parts);
+        singles.into_iter().chain(parts.map(|part| (part.key.as_str(), part.bytes_stored)))
+    }
+
+    /// The file's bytes, with `content_sha256` filled in.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let zeroed = Self { content_sha256: "0".repeat(HASH_DIGITS), ..self.clone() };
+        let mut bytes = serde_json::to_vec_pretty(&zeroed).expect("a manifest has only JSON's types");
+        bytes.push(b'\n');
+        let digest = hex::encode(Sha256::digest(&bytes));
+        let at = bytes.len() - ENDING.len() - HASH_DIGITS;
+        bytes[at..at + HASH_DIGITS].copy_from_slice(digest.as_bytes());
+        bytes
+    }
+
+    /// Reads the file of backup `id` and proves it whole.
+    ///
+    /// # Errors
+    /// [`ArchiveError::BackupDamaged`] naming `manifest.json` where a byte differs or a statement in it
+    /// contradicts another; [`ArchiveError::FormatUnknown`] for a later format.
+    pub fn from_bytes(id: &BackupId, bytes: &[u8]) -> Result<Self, ArchiveError> {
+        let damaged = |reason: String| ArchiveError::BackupDamaged {
+            backup_id: id.to_string(),
+            damage: vec![Damage::new(MANIFEST, reason)],
+        };
+        prove_whole(bytes).map_err(|reason| damaged(reason.to_owned()))?;
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u64,
+        }
+        let Version { format_version: version } = serde_json::from_slice(bytes)
+            .map_err(|error| damaged(format!("it is not a manifest: {error}")))?;
+        if version != u64::from(FORMAT_VERSION) {
+            let backup_id = id.to_string();
+            return Err(ArchiveError::FormatUnknown { backup_id, version, known: FORMAT_VERSION });
+        }
+        let manifest: Self = serde_json::from_slice(bytes)
+            .map_err(|error| damaged(format!("it is not a manifest: {error}")))?;
+        manifest.prove_coherent(id).map_err(damaged)?;
+        Ok(manifest)
+    }
+
+    fn prove_coherent(&self, id: &BackupId) -> Result<(), String> {
+        if self.backup_id != id.as_str() {
+            return Err(format!("it belongs to backup {}", self.backup_id));
+        }
+        if self.totals != self.sum_totals() {
+            return Err("its totals are not the sums of its entries".to_owned());
+        }
+        for table in &self.tables {
+            let mut sum = TableDigest::default();
+            table.parts.iter().for_each(|part| sum.add(part.table_digest()));
+            if sum != table.table_digest() {
+                return Err(format!("the parts of table {} do not add up to it", table.qualified_name()));
+            }
+        }
+        let mut keys: Vec<_> = self.objects().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err("it names an object twice".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn prove_whole(bytes: &[u8]) -> Result<(), &'static str> {
+    let tail = HASH_FIELD.len() + HASH_DIGITS + ENDING.len();
+    let Some(at) = bytes.len().checked_sub(tail) else { return Err("it is cut short") };
+    let ends_well = bytes[at..].starts_with(HASH_FIELD.as_bytes()) && bytes.ends_with(ENDING.as_bytes());
+    if !ends_well {
+        return Err("it does not end in its content_sha256");
+    }
+    let digits = at + HASH_FIELD.len();
+    let mut hasher = Sha256::new();
+    hasher.update(&bytes[..digits]);
+    hasher.update([b'0'; HASH_DIGITS]);
+    hasher.update(ENDING.as_bytes());
+    if hex::encode(hasher.finalize()).as_bytes() == &bytes[digits..digits + HASH_DIGITS] {
+        Ok(())
+    } else {
+        Err("its bytes do not match its content_sha256")
+    }
+}

@@ -1,0 +1,85 @@
+//! Step two of a backup, *write a part*: a range of a table's rows becomes one object.
+//!
+//! Three stages run at the same time, with a few batches between them: Postgres' rows (async), digest,
+//! zstd and age (a blocking thread), S3 (async). What flows is bounded, so memory is that of a few
+//! batches, one compressor and two pieces of an upload, whatever the size of the table.
+
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
+
+use super::encode::{Encoded, encode_rows};
+use super::encryption::Encryption;
+use super::error::ArchiveError;
+use super::manifest::PartEntry;
+use super::names::BackupId;
+use super::plan::TablePlan;
+use super::read_rows::read_rows;
+use super::store::{ObjectStore, OpenUploads, upload_stream};
+
+/// Batches of rows, and chunks of stored bytes, that wait between two stages.
+const WAITING: usize = 2;
+
+/// Where the objects of one backup go.
+pub struct Destination<S> {
+    /// The bucket.
+    pub store: Arc<S>,
+    /// The backup, whose folder they are put in.
+    pub backup_id: BackupId,
+    /// To whom they are encrypted.
+    pub encryption: Encryption,
+    /// Uploads that are not complete.
+    pub uploads: OpenUploads,
+}
+
+/// Reads part `number` of `table` from a session at the backup's snapshot and stores it.
+///
+/// # Errors
+/// Of the stage that failed first; then `connection` must not be used again.
+pub async fn write_part<S: ObjectStore>(
+    connection: &mut PgConnection,
+    destination: &Arc<Destination<S>>,
+    table: &TablePlan,
+    number: usize,
+) -> Result<PartEntry, ArchiveError> {
+    let key = format!("{}{}", table.part_key(number), destination.encryption.suffix());
+    let (batches_in, batches_out) = mpsc::channel(WAITING);
+    let (stored_in, stored_out) = mpsc::channel(WAITING);
+
+    let encoder = {
+        let destination = Arc::clone(destination);
+        let columns = table.columns.len();
+        tokio::task::spawn_blocking(move || {
+            encode_rows(batches_out, stored_in, columns, &destination.encryption)
+        })
+    };
+    let sql = table.copy_out_sql(table.parts[number]);
+    let name = table.qualified_name();
+    let whole_key = destination.backup_id.key(&key);
+    let (read, encoded, uploaded) = tokio::join!(
+        read_rows(connection, &name, &sql, batches_in),
+        encoder,
+        upload_stream(&*destination.store, &destination.uploads, &whole_key, stored_out),
+    );
+
+    // A stage that ends early makes its neighbours end too: the one with a reason of its own began it.
+    let interrupted =
+        || ArchiveError::Interrupted { operation: format!("back up table {name}, part {number}") };
+    read?;
+    let stored = uploaded?;
+    let encoded = encoded.map_err(|_| interrupted())??;
+    stored.ok_or_else(interrupted)?;
+    Ok(entry(key, &encoded))
+}
+
+fn entry(key: String, encoded: &Encoded) -> PartEntry {
+    PartEntry {
+        key,
+        rows: encoded.digest.rows,
+        digest: encoded.digest.sum,
+        bytes_raw: encoded.bytes_raw,
+        bytes_stored: encoded.bytes_stored,
+        sha256: hex::encode(encoded.sha256),
+    }
+}

@@ -1,0 +1,265 @@
+//! Step one of a backup, *plan*: one snapshot, the tables in it, and their parts.
+//!
+//! A part is a range of a table's pages (`ctid`), so that several connections read one large table at a
+//! time. A table that occupies no page has no part. The last range of a table has no upper end.
+
+use sqlx::{PgConnection, Row};
+
+use super::error::ArchiveError;
+use super::manifest::{Column, DatabaseTraits, SequenceEntry, Snapshot};
+use super::names::table_folder;
+use super::schema::{self, SchemaSelection};
+use super::session::{quote_ident, quote_qualified, run};
+
+/// How much of a table (with what it keeps in TOAST) one part holds, about. Small enough that several
+/// workers end together and a resumed backup repeats little; large enough that requests do not count.
+const PART_TABLE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// No table is cut into more parts than this; its parts grow instead.
+const PARTS_PER_TABLE_MAX: u64 = 10_000;
+
+/// Tables locked by one statement.
+const TABLES_PER_LOCK: usize = 100;
+
+/// What a backup will read.
+#[derive(Debug)]
+pub struct Plan {
+    /// The instant that all sessions see.
+    pub snapshot: Snapshot,
+    /// How the database was created.
+    pub database: DatabaseTraits,
+    /// `server_version_num`.
+    pub postgres_version: i32,
+    /// Tables by schema and name.
+    pub tables: Vec<TablePlan>,
+    /// Sequences and their values.
+    pub sequences: Vec<SequenceEntry>,
+}
+
+/// One table and how it is cut.
+#[derive(Debug, Clone)]
+pub struct TablePlan {
+    /// Schema.
+    pub schema: String,
+    /// Name.
+    pub name: String,
+    /// Columns that are stored.
+    pub columns: Vec<Column>,
+    /// Ranges of pages.
+    pub parts: Vec<PageRange>,
+}
+
+/// Pages of a table's heap from `first` up to, not including, `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRange {
+    /// First page.
+    pub first: u64,
+    /// The page after the last; none for what is left of the table.
+    pub end: Option<u64>,
+}
+
+impl TablePlan {
+    /// `schema.table`, for messages.
+    pub fn qualified_name(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+
+    /// The statement that reads one of its parts.
+    pub fn copy_out_sql(&self, range: PageRange) -> String {
+        let columns = column_list(&self.columns);
+        let table = quote_qualified(&self.schema, &self.name);
+        let until = range.end.map_or(String::new(), |end| format!(" AND ctid < '({end},0)'"));
+        format!(
+            "COPY (SELECT {columns} FROM ONLY {table} WHERE ctid >= '({},0)'{until}) TO STDOUT",
+            range.first
+        )
+    }
+
+    /// The key of a part inside the backup's folder, without the suffix of its encryption.
+    pub fn part_key(&self, number: usize) -> String {
+        format!("data/{}/{number:05}.copy.zst", table_folder(&self.schema, &self.name))
+    }
+}
+
+/// Columns as they stand in SQL.
+pub fn column_list(columns: &[Column]) -> String {
+    columns.iter().map(|column| quote_ident(&column.name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Plans a backup on a connection that [`super::session::open_reading`] gave. The connection must stay
+/// open, and in its transaction, until the last part is read: the snapshot and the locks end with it.
+///
+/// # Errors
+/// [`ArchiveError::TableChanged`] where a table was rewritten between snapshot and lock: old snapshots
+/// see such a table empty, and a backup would look whole without its rows. [`ArchiveError::Database`].
+pub async fn plan(connection: &mut PgConnection, selection: &SchemaSelection) -> Result<Plan, ArchiveError> {
+    let snapshot = export_snapshot(connection).await?;
+    let (database, postgres_version) = read_traits(connection).await?;
+    let tables = plan_tables(connection, selection).await?;
+    let sequences = schema::read_sequences(connection, selection).await?.into_iter().map(|sequence| {
+        let schema::Sequence { schema, name, last_value, is_called, .. } = sequence;
+        SequenceEntry { schema, name, last_value, is_called }
+    });
+    let sequences = sequences.collect();
+    Ok(Plan { snapshot, database, postgres_version, tables, sequences })
+}
+
+/// Lists the tables with their parts, and locks them against change.
+///
+/// # Errors
+/// As [`plan`].
+pub async fn plan_tables(
+    connection: &mut PgConnection,
+    selection: &SchemaSelection,
+) -> Result<Vec<TablePlan>, ArchiveError> {
+    let tables = schema::read_tables(connection, selection).await?;
+    for tables in tables.chunks(TABLES_PER_LOCK) {
+        let names: Vec<_> = tables.iter().map(|table| format!("ONLY {}", table.ident)).collect();
+        let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
+        run(connection, "lock the tables against being dropped or altered", &sql).await?;
+    }
+    let oids: Vec<i64> = tables.iter().map(|table| i64::from(table.oid)).collect();
+    refuse_rewritten(connection, &oids).await?;
+    let sizes: Vec<(Option<i64>, Option<i64>)> = sqlx::query_as(include_str!("sql/table_sizes.sql"))
+        .bind(&oids)
+        .persistent(false)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| ArchiveError::database("measure the tables", &error))?;
+    let planned = tables.into_iter().zip(sizes).map(|(table, (pages, bytes))| TablePlan {
+        schema: table.schema,
+        name: table.name,
+        columns: table
+            .columns
+            .into_iter()
+            .map(|column| Column { name: column.name, data_type: column.type_name })
+            .collect(),
+        parts: split(count(pages), count(bytes)),
+    });
+    Ok(planned.collect())
+}
+
+fn count(value: Option<i64>) -> u64 {
+    value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default()
+}
+
+/// Cuts `pages` pages that stand for `bytes` bytes into ranges.
+fn split(pages: u64, bytes: u64) -> Vec<PageRange> {
+    if pages == 0 {
+        return Vec::new();
+    }
+    let parts = bytes.div_ceil(PART_TABLE_BYTES).clamp(1, PARTS_PER_TABLE_MAX.min(pages));
+    let pages_per_part = pages.div_ceil(parts);
+    let firsts: Vec<u64> =
+        (0..parts).map(|part| part * pages_per_part).filter(|first| *first < pages).collect();
+    let ends = firsts.iter().skip(1).copied().map(Some).chain([None]);
+    firsts.iter().copied().zip(ends).map(|(first, end)| PageRange { first, end }).collect()
+}
+
+async fn export_snapshot(connection: &mut PgConnection) -> Result<Snapshot, ArchiveError> {
+    let operation = "take a snapshot";
+    let failed = |error: sqlx::Error| ArchiveError::database(operation, &error);
+    let (id, transactions, taken_at) = sqlx::query_as(
+        "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.pg_current_snapshot()::text, clock_timestamp()",
+    )
+    .persistent(false)
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(failed)?;
+
+    // Some managed servers keep the log position to themselves: a backup does not need it.
+    run(connection, operation, "SAVEPOINT log_position").await?;
+    let lsn = sqlx::query_scalar(
+        "SELECT (CASE WHEN pg_catalog.pg_is_in_recovery()
+            THEN pg_catalog.pg_last_wal_replay_lsn()
+            ELSE pg_catalog.pg_current_wal_lsn()
+        END)::text",
+    )
+    .persistent(false)
+    .fetch_one(&mut *connection)
+    .await;
+    let lsn: Option<String> = match lsn {
+        Ok(lsn) => lsn,
+        Err(error) if error.as_database_error().is_some() => None,
+        Err(error) => return Err(failed(error)),
+    };
+    run(connection, operation, "ROLLBACK TO SAVEPOINT log_position").await?;
+    Ok(Snapshot { id, transactions, lsn, taken_at })
+}
+
+async fn read_traits(connection: &mut PgConnection) -> Result<(DatabaseTraits, i32), ArchiveError> {
+    let row = sqlx::query(include_str!("sql/database.sql"))
+        .persistent(false)
+        .fetch_one(connection)
+        .await
+        .map_err(|error| ArchiveError::database("read how the database was created", &error))?;
+    let traits = DatabaseTraits {
+        name: row.get("name"),
+        encoding: row.get("encoding"),
+        locale_provider: row.get("locale_provider"),
+        collate: row.get("collate"),
+        ctype: row.get("ctype"),
+        locale: row.get("locale"),
+        icu_rules: row.get("icu_rules"),
+    };
+    Ok((traits, row.get("postgres_version")))
+}
+
+async fn refuse_rewritten(connection: &mut PgConnection, oids: &[i64]) -> Result<(), ArchiveError> {
+    // The row of pg_class is read at the snapshot; pg_relation_filenode() tells what is true now.
+    let rewritten: Option<String> = sqlx::query_scalar(
+        "SELECT n.nspname || '.' || c.relname
+        FROM pg_catalog.pg_class AS c
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.oid::int8 = ANY ($1) AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)
+        LIMIT 1",
+    )
+    .bind(oids)
+    .persistent(false)
+    .fetch_optional(connection)
+    .await
+    .map_err(|error| ArchiveError::database("check that no table was rewritten", &error))?;
+    rewritten.map_or(Ok(()), |table| Err(ArchiveError::TableChanged { table }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_every_page_once_and_have_no_upper_end() {
+        for (pages, bytes) in
+            [(1, 8192), (7, 57_344), (200_000, 1_638_400_000), (3, 400_000_000), (1, u64::MAX)]
+        {
+            let parts = split(pages, bytes);
+            assert_eq!(parts[0].first, 0);
+            assert!(parts.windows(2).all(|pair| pair[0].end == Some(pair[1].first)));
+            assert!(parts.iter().all(|part| part.first < pages));
+            assert_eq!(parts.last().expect("a part").end, None);
+        }
+        assert_eq!(split(0, 0), []);
+        assert_eq!(split(200_000, 1_638_400_000).len(), 49);
+        assert!(split(u64::from(u32::MAX), 1 << 55).len() as u64 <= PARTS_PER_TABLE_MAX);
+    }
+
+    #[test]
+    fn a_part_is_read_by_its_pages() {
+        let column = |name: &str| Column { name: name.to_owned(), data_type: "text".to_owned() };
+        let table = TablePlan {
+            schema: "shop".to_owned(),
+            name: "Order \"items\"".to_owned(),
+            columns: vec![column("id"), column("Größe")],
+            parts: Vec::new(),
+        };
+        assert_eq!(
+            table.copy_out_sql(PageRange { first: 4, end: Some(8) }),
+            r#"COPY (SELECT "id", "Größe" FROM ONLY "shop"."Order ""items""" WHERE ctid >= '(4,0)' AND ctid < '(8,0)') TO STDOUT"#
+        );
+        assert!(
+            table
+                .copy_out_sql(PageRange { first: 8, end: None })
+                .ends_with("WHERE ctid >= '(8,0)') TO STDOUT")
+        );
+        assert_eq!(table.part_key(3), "data/shop.Order%20%22items%22/00003.copy.zst");
+    }
+}

@@ -1,0 +1,155 @@
+//! Restore: a backup becomes a database of its own, equal to what was backed up, and proven so.
+//!
+//! Production is read at the end, to say how it differs, and never written. The staging database carries
+//! a comment that says `incomplete` until its digests are proven; whatever fails before drops it, and after a
+//! kill the comment tells a person what it is.
+
+mod compare;
+mod definitions;
+mod load;
+mod production;
+mod staging;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use sqlx::postgres::PgConnectOptions;
+
+use super::encryption::{Decryption, Identities};
+use super::error::{ArchiveError, Damage};
+use super::manifest::Manifest;
+use super::reading::{Backup, ReadError};
+use super::store::ObjectStore;
+
+pub use compare::{RestoredTable, digest_database};
+pub use production::{Difference, TableDifference, compare_production};
+pub use staging::{Staging, check_name};
+
+/// What is kept back of the invocation's time to drop the staging database.
+const CLEAN_UP_TIME: Duration = Duration::from_secs(20);
+
+/// Where backups are restored.
+pub struct RestoreTarget {
+    /// The server, by the URL of the production database on it, which need not exist any more.
+    pub production: PgConnectOptions,
+    /// How many connections load, build indexes and compare at a time.
+    pub connections: usize,
+}
+
+/// A database that was restored and proven equal.
+pub struct Restored {
+    /// Its name.
+    pub database: String,
+    /// Its tables.
+    pub tables: Vec<RestoredTable>,
+    /// How production differs from it.
+    pub difference: Difference,
+    /// What is not as it was, and does not concern rows.
+    pub warnings: Vec<String>,
+    /// How long it took, up to the comparison with production.
+    pub elapsed: Duration,
+}
+
+impl RestoreTarget {
+    /// Restores `backup` into a new database `database`.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]. Nothing half done remains: what fails after the database was created drops it,
+    /// and the message says whether that succeeded.
+    pub async fn restore<S: ObjectStore>(
+        &self,
+        backup: Arc<Backup<S>>,
+        identities: &Identities,
+        restore_id: &str,
+        database: &str,
+        deadline: SystemTime,
+    ) -> Result<Restored, ArchiveError> {
+        let began = Instant::now();
+        check_name(database)?;
+        let decryption = identities.opening(&backup.manifest)?;
+        // Missing and misplaced objects, and damaged definitions, are found before anything is created.
+        let damage = backup.check_listing().await?;
+        if !damage.is_empty() {
+            return Err(backup.damaged(damage));
+        }
+        let sql = read_definitions(&backup, &decryption).await?;
+        check_instructions(&backup).await?;
+
+        let mut staging = Staging::create(&self.production, database, restore_id, &backup.manifest).await?;
+        let time_left =
+            deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(CLEAN_UP_TIME);
+        let work = Box::pin(self.fill(&staging, &backup, &decryption, &sql));
+        let filled = match tokio::time::timeout(time_left, work).await {
+            Ok(filled) => filled,
+            Err(_) => Err(ArchiveError::TimeLimit { operation: "restore the database" }),
+        };
+        let (tables, mut warnings) = match filled {
+            Ok(filled) => filled,
+            Err(error) => return Err(staging.drop_after(error).await),
+        };
+        if let Err(error) = staging.mark_complete(&backup.manifest).await {
+            return Err(staging.drop_after(error).await);
+        }
+        warnings.append(&mut staging.warnings);
+        let elapsed = began.elapsed();
+        let difference =
+            compare_production(&self.production, &backup.manifest, self.connections, deadline).await;
+        Ok(Restored { database: database.to_owned(), tables, difference, warnings, elapsed })
+    }
+
+    async fn fill<S: ObjectStore>(
+        &self,
+        staging: &Staging,
+        backup: &Arc<Backup<S>>,
+        decryption: &Decryption,
+        sql: &str,
+    ) -> Result<(Vec<RestoredTable>, Vec<String>), ArchiveError> {
+        let manifest = &backup.manifest;
+        definitions::before_data(&staging.options, manifest, sql).await?;
+        load::load(&staging.options, backup, decryption, self.connections).await?;
+        definitions::set_sequences(&staging.options, manifest).await?;
+        definitions::after_data(&staging.options, manifest, sql, self.connections).await?;
+        let warnings = definitions::ownership(&staging.options, manifest, sql).await?;
+        definitions::analyze(&staging.options).await?;
+        let tables =
+            compare::prove_equal(&staging.options, &staging.database, manifest, self.connections).await?;
+        Ok((tables, warnings))
+    }
+}
+
+async fn read_definitions<S: ObjectStore>(
+    backup: &Backup<S>,
+    decryption: &Decryption,
+) -> Result<String, ArchiveError> {
+    let key = &backup.manifest.schema.object.key;
+    let sql = backup.read_definitions(decryption).await.map_err(|error| unreadable(backup, key, error))?;
+    match statement_outside(&backup.manifest, &sql) {
+        None => Ok(sql),
+        Some(name) => {
+            let reason = format!("it has no statement for {name}");
+            Err(backup.damaged(vec![Damage::new(key, reason)]))
+        }
+    }
+}
+
+/// The first statement that the manifest places where the definitions have none.
+fn statement_outside<'a>(manifest: &'a Manifest, sql: &str) -> Option<&'a str> {
+    let outside = manifest.schema.statements.iter().find(|statement| sql.get(statement.range()).is_none());
+    outside.map(|statement| statement.name.as_str())
+}
+
+/// The small objects are not needed here, but a backup with a damaged object is not trusted in part.
+async fn check_instructions<S: ObjectStore>(backup: &Backup<S>) -> Result<(), ArchiveError> {
+    for object in [&backup.manifest.instructions, &backup.manifest.summary] {
+        backup.read_document(object).await.map_err(|error| unreadable(backup, &object.key, error))?;
+    }
+    Ok(())
+}
+
+fn unreadable<S: ObjectStore>(backup: &Backup<S>, key: &str, error: ReadError) -> ArchiveError {
+    match error {
+        ReadError::Damaged(reason) => backup.damaged(vec![Damage::new(key, reason)]),
+        ReadError::Store(error) => error.into(),
+        ReadError::CutOff => ArchiveError::Interrupted { operation: format!("read {key}") },
+    }
+}

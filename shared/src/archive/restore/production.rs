@@ -1,0 +1,97 @@
+//! How production differs from the copy. It is read, and only read; where it cannot be, that is the answer.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use sqlx::postgres::PgConnectOptions;
+
+use super::super::digest::RowSum;
+use super::super::error::ArchiveError;
+use super::super::manifest::Manifest;
+use super::super::schema::SchemaSelection;
+use super::compare::digest_database;
+
+/// What is kept back of the invocation's time for its reply.
+const REPLY_TIME: Duration = Duration::from_secs(5);
+
+/// Production against the copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// `equal`, `different`, or `production unreachable`.
+    pub result: &'static str,
+    /// Why production could not be read.
+    pub reason: Option<String>,
+    /// Every table of either.
+    pub tables: Vec<TableDifference>,
+}
+
+/// One table of either.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableDifference {
+    /// `schema.table`.
+    pub table: String,
+    /// `equal`, `different`, `missing in production`, or `missing in copy`.
+    pub result: &'static str,
+    /// Rows in production.
+    pub production_rows: Option<u64>,
+    /// Rows in the copy.
+    pub copy_rows: Option<u64>,
+    /// Digest in production.
+    pub production_digest: Option<RowSum>,
+    /// Digest in the copy.
+    pub copy_digest: Option<RowSum>,
+}
+
+/// Reads production's counts and digests and compares them with the backup's, which are the copy's.
+pub async fn compare_production(
+    production: &PgConnectOptions,
+    manifest: &Manifest,
+    connections: usize,
+    deadline: SystemTime,
+) -> Difference {
+    let unreachable = |reason: String| Difference {
+        result: "production unreachable",
+        reason: Some(reason),
+        tables: Vec::new(),
+    };
+    let time_left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(REPLY_TIME);
+    let reading = digest_database(production, &SchemaSelection::All, connections);
+    let mut found = match tokio::time::timeout(time_left, Box::pin(reading)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => return unreachable(error.to_string()),
+        Err(_) => {
+            let error = ArchiveError::TimeLimit { operation: "read production to compare it" };
+            return unreachable(error.to_string());
+        }
+    };
+    let mut tables = Vec::new();
+    for expected in &manifest.tables {
+        let there = found.remove(&(expected.schema.clone(), expected.name.clone()));
+        let result = match there {
+            None => "missing in production",
+            Some(digest) if digest == expected.table_digest() => "equal",
+            Some(_) => "different",
+        };
+        tables.push(TableDifference {
+            table: expected.qualified_name(),
+            result,
+            production_rows: there.map(|digest| digest.rows),
+            copy_rows: Some(expected.row_count),
+            production_digest: there.map(|digest| digest.sum),
+            copy_digest: Some(expected.digest),
+        });
+    }
+    let was_asked_for = |schema: &String| manifest.schemas.is_empty() || manifest.schemas.contains(schema);
+    for ((schema, name), digest) in found.into_iter().filter(|((schema, _), _)| was_asked_for(schema)) {
+        tables.push(TableDifference {
+            table: format!("{schema}.{name}"),
+            result: "missing in copy",
+            production_rows: Some(digest.rows),
+            copy_rows: None,
+            production_digest: Some(digest.sum),
+            copy_digest: None,
+        });
+    }
+    let equal = tables.iter().all(|table| table.result == "equal");
+    Difference { result: if equal { "equal" } else { "different" }, reason: None, tables }
+}

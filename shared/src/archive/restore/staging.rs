@@ -1,0 +1,193 @@
+//! The database that a backup is restored into.
+
+use std::fmt::Write as _;
+
+use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
+
+use super::super::error::ArchiveError;
+use super::super::manifest::{DatabaseTraits, Manifest};
+use super::super::session::{quote_ident, quote_literal, run};
+use crate::db;
+use crate::failure::Failure;
+
+/// What every staging database's comment begins with.
+const COMMENT: &str = "recoup staging:";
+
+/// Postgres cuts names to this length.
+const NAME_BYTES_MAX: usize = 63;
+
+/// A database under construction.
+pub struct Staging {
+    /// Its name.
+    pub database: String,
+    /// How to connect to it.
+    pub options: PgConnectOptions,
+    /// What about it is not as it was.
+    pub warnings: Vec<String>,
+    maintenance: PgConnectOptions,
+}
+
+/// Refuses names that Postgres would cut or that are its own.
+///
+/// # Errors
+/// [`ArchiveError::InvalidRequest`].
+pub fn check_name(database: &str) -> Result<(), ArchiveError> {
+    let reserved = ["postgres", "template0", "template1"].contains(&database);
+    let printable = !database.is_empty() && !database.chars().any(char::is_control);
+    if printable && database.len() <= NAME_BYTES_MAX && !reserved {
+        return Ok(());
+    }
+    Err(ArchiveError::InvalidRequest(format!(
+        "target_database {database:?} cannot be used: it has 1 to {NAME_BYTES_MAX} bytes, no control characters, and is none of Postgres' own databases; for example recoup_restore_1"
+    )))
+}
+
+impl Staging {
+    /// Creates the database, alike in encoding and locale, marked as incomplete.
+    ///
+    /// # Errors
+    /// [`ArchiveError::StagingExists`]; `DatabaseUnavailable`; [`ArchiveError::Database`], for example where
+    /// the user may not create databases.
+    pub async fn create(
+        production: &PgConnectOptions,
+        database: &str,
+        restore_id: &str,
+        manifest: &Manifest,
+    ) -> Result<Self, ArchiveError> {
+        let (maintenance, mut connection) = connect_to_server(production).await?;
+        let exists: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)")
+                .bind(database)
+                .persistent(false)
+                .fetch_one(&mut connection)
+                .await
+                .map_err(|error| ArchiveError::database("look for the target database", &error))?;
+        if exists {
+            return Err(already_there(database));
+        }
+        let warning = create_database(&mut connection, database, &manifest.database).await?;
+        let options = production.clone().database(database);
+        let warnings = warning.into_iter().collect();
+        let staging = Self { database: database.to_owned(), options, warnings, maintenance };
+        let comment = format!("{COMMENT} incomplete, restore {restore_id} of backup {}", manifest.backup_id);
+        match staging.comment(&mut connection, &comment).await {
+            Ok(()) => Ok(staging),
+            Err(error) => Err(staging.drop_after(error).await),
+        }
+    }
+
+    /// Replaces the comment: the database is whole.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Database`].
+    pub async fn mark_complete(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
+        let mut connection = db::connect(&self.maintenance).await?;
+        let comment = format!("{COMMENT} complete, equal to backup {}", manifest.backup_id);
+        self.comment(&mut connection, &comment).await
+    }
+
+    async fn comment(&self, connection: &mut PgConnection, comment: &str) -> Result<(), ArchiveError> {
+        let sql =
+            format!("COMMENT ON DATABASE {} IS {}", quote_ident(&self.database), quote_literal(comment));
+        run(connection, &format!("mark database {}", self.database), &sql).await
+    }
+
+    /// Drops the database because of `error`, and says so.
+    pub async fn drop_after(&self, error: ArchiveError) -> ArchiveError {
+        let name = quote_ident(&self.database);
+        let outcome = match self.drop_database().await {
+            Ok(()) => format!("Database {name} was dropped; production was not touched"),
+            Err(left) => format!(
+                "Database {name} could not be dropped ({left}): it is incomplete, drop it with DROP DATABASE {name} WITH (FORCE); production was not touched"
+            ),
+        };
+        ArchiveError::CleanedUp { error: Box::new(error), outcome }
+    }
+
+    async fn drop_database(&self) -> Result<(), ArchiveError> {
+        let mut connection = db::connect(&self.maintenance).await?;
+        // Sessions of a load that was cut short may still be ending.
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_ident(&self.database));
+        run(&mut connection, &format!("drop database {}", self.database), &sql).await
+    }
+}
+
+/// Connects to whichever database of the server still lets one in: production may be gone.
+async fn connect_to_server(
+    production: &PgConnectOptions,
+) -> Result<(PgConnectOptions, PgConnection), ArchiveError> {
+    let mut first_failure: Option<Failure> = None;
+    let own = production.get_database().unwrap_or("postgres").to_owned();
+    for database in ["postgres", "template1", &own] {
+        let options = production.clone().database(database);
+        match db::connect(&options).await {
+            Ok(connection) => return Ok((options, connection)),
+            Err(failure) => first_failure = first_failure.or(Some(failure)),
+        }
+    }
+    Err(first_failure.expect("three databases were tried").into())
+}
+
+/// Creates the database as the manifest says. A server without its locale (another provider's, or another
+/// operating system's) gets its own instead: rows are the same, only the order of texts may differ.
+async fn create_database(
+    connection: &mut PgConnection,
+    database: &str,
+    traits: &DatabaseTraits,
+) -> Result<Option<String>, ArchiveError> {
+    let operation = format!("create database {database}");
+    let name = quote_ident(database);
+    let encoding = quote_literal(&traits.encoding);
+    let alike = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING {encoding}{}", locale(traits));
+    let refused = match run(connection, &operation, &alike).await {
+        Ok(()) => return Ok(None),
+        Err(ArchiveError::Database { reason, .. }) if reason.is("42P04") => {
+            return Err(already_there(database));
+        }
+        // Invalid locale name, or an option that this version does not have.
+        Err(ArchiveError::Database { reason, .. })
+            if ["42809", "22023", "42601", "0A000"].into_iter().any(|state| reason.is(state)) =>
+        {
+            reason
+        }
+        Err(error) => return Err(error),
+    };
+    let plain = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING {encoding}");
+    run(connection, &operation, &plain).await?;
+    Ok(Some(format!(
+        "database {database} has the server's own locale, since it does not know {} {}: texts may sort otherwise ({refused})",
+        traits.locale_provider, traits.collate
+    )))
+}
+
+fn locale(traits: &DatabaseTraits) -> String {
+    let mut options =
+        format!(" LC_COLLATE {} LC_CTYPE {}", quote_literal(&traits.collate), quote_literal(&traits.ctype));
+    // Before 15 there is no provider to choose, and libc is what there is.
+    let Some(locale) = &traits.locale else { return options };
+    let name = if traits.locale_provider == "icu" { "ICU_LOCALE" } else { "BUILTIN_LOCALE" };
+    let _ = write!(options, " LOCALE_PROVIDER {} {name} {}", traits.locale_provider, quote_literal(locale));
+    if let Some(rules) = &traits.icu_rules {
+        let _ = write!(options, " ICU_RULES {}", quote_literal(rules));
+    }
+    options
+}
+
+fn already_there(database: &str) -> ArchiveError {
+    ArchiveError::StagingExists { database: database.to_owned(), quoted: quote_ident(database) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_postgres_would_cut_or_owns_are_refused() {
+        assert!(check_name("recoup_restore_1").is_ok());
+        assert!(check_name("Größe \"x\"").is_ok());
+        for name in ["", "postgres", "template1", "a\nb", &"x".repeat(64)] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+    }
+}

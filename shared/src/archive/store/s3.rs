@@ -1,0 +1,250 @@
+//! S3, and what speaks its protocol.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::{ListedObject, ObjectReader, ObjectStore, Piece, StoreError, StoreErrorKind};
+use crate::config::Env;
+
+/// One bucket.
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+}
+
+impl S3Store {
+    /// The bucket named by `BACKUP_BUCKET`; `S3_FORCE_PATH_STYLE=true` for stores without a host name for
+    /// each bucket.
+    pub fn from_env(env: &mut Env, config: &aws_config::SdkConfig) -> Self {
+        let bucket = env.required("BACKUP_BUCKET");
+        let force_path_style = env.parsed("S3_FORCE_PATH_STYLE", false);
+        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(force_path_style).build();
+        Self::new(Client::from_conf(config), bucket)
+    }
+
+    /// A bucket behind a client.
+    pub fn new(client: Client, bucket: String) -> Self {
+        Self { client, bucket }
+    }
+
+    fn error<E>(&self, operation: &str, key: &str, error: SdkError<E>) -> StoreError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let kind = kind_of(error.code(), status);
+        let reason = match (error.code(), error.message(), status) {
+            (Some(code), message, _) => {
+                format!("{code} {}", message.unwrap_or_default()).trim_end().to_owned()
+            }
+            (None, _, Some(status)) => format!("HTTP {status}"),
+            (None, _, None) => DisplayErrorContext(&error).to_string(),
+        };
+        StoreError::new(kind, format!("{operation} s3://{}/{key}", self.bucket), reason)
+    }
+}
+
+/// What S3's error codes and HTTP statuses mean to a backup. 507 and the quota codes are those of
+/// S3-compatible stores: S3 itself is never full.
+fn kind_of(code: Option<&str>, status: Option<u16>) -> StoreErrorKind {
+    match (code, status) {
+        (Some("NoSuchKey" | "NotFound" | "NoSuchUpload"), _) => StoreErrorKind::NotFound,
+        (Some("NoSuchBucket"), _) => StoreErrorKind::NoBucket,
+        (Some("PreconditionFailed" | "ConditionalRequestConflict"), _) | (_, Some(412)) => {
+            StoreErrorKind::Taken
+        }
+        (Some("BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch"), _) => {
+            StoreErrorKind::ChecksumMismatch
+        }
+        (Some("QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" | "InsufficientCapacity"), _)
+        | (_, Some(507)) => StoreErrorKind::Full,
+        (Some("AccessDenied" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AllAccessDisabled"), _)
+        | (_, Some(401 | 403)) => StoreErrorKind::Denied,
+        (None, Some(404)) => StoreErrorKind::NotFound,
+        _ => StoreErrorKind::Unavailable,
+    }
+}
+
+impl ObjectStore for S3Store {
+    type Reader = S3Reader;
+
+    async fn put_new(&self, key: &str, body: Bytes, sha256: [u8; 32]) -> Result<(), StoreError> {
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .if_none_match("*")
+            .checksum_sha256(BASE64.encode(sha256))
+            .body(ByteStream::from(body))
+            .send()
+            .await
+            .map_err(|error| self.error("store", key, error))?;
+        Ok(())
+    }
+
+    async fn begin_upload(&self, key: &str) -> Result<String, StoreError> {
+        let output = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key)
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .send()
+            .await
+            .map_err(|error| self.error("begin to store", key, error))?;
+        output.upload_id.ok_or_else(|| {
+            let operation = format!("begin to store s3://{}/{key}", self.bucket);
+            StoreError::new(StoreErrorKind::Unavailable, operation, "the store gave no upload id")
+        })
+    }
+
+    async fn put_piece(
+        &self,
+        key: &str,
+        upload_id: &str,
+        number: i32,
+        body: Bytes,
+    ) -> Result<Piece, StoreError> {
+        let sha256_base64 = BASE64.encode(Sha256::digest(&body));
+        let output = self
+            .client
+            .upload_part()
+            .bucket(&self.bucket)
+            .key(key)
+            .upload_id(upload_id)
+            .part_number(number)
+            .checksum_sha256(&sha256_base64)
+            .body(ByteStream::from(body))
+            .send()
+            .await
+            .map_err(|error| self.error("store a piece of", key, error))?;
+        Ok(Piece { number, etag: output.e_tag, sha256_base64 })
+    }
+
+    async fn complete_upload(&self, key: &str, upload_id: &str, pieces: &[Piece]) -> Result<(), StoreError> {
+        let parts = pieces.iter().map(|piece| {
+            CompletedPart::builder()
+                .part_number(piece.number)
+                .set_e_tag(piece.etag.clone())
+                .checksum_sha256(&piece.sha256_base64)
+                .build()
+        });
+        let upload = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+        self.client
+            .complete_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key)
+            .upload_id(upload_id)
+            .if_none_match("*")
+            .multipart_upload(upload)
+            .send()
+            .await
+            .map_err(|error| self.error("finish storing", key, error))?;
+        Ok(())
+    }
+
+    async fn abort_upload(&self, key: &str, upload_id: &str) -> Result<(), StoreError> {
+        self.client
+            .abort_multipart_upload()
+            .bucket(&self.bucket)
+            .key(key)
+            .upload_id(upload_id)
+            .send()
+            .await
+            .map_err(|error| self.error("give up storing", key, error))?;
+        Ok(())
+    }
+
+    async fn open(&self, key: &str) -> Result<S3Reader, StoreError> {
+        let output = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+            .map_err(|error| self.error("read", key, error))?;
+        Ok(S3Reader::new(format!("read s3://{}/{key}", self.bucket), output))
+    }
+
+    async fn list(&self, prefix: &str, mut visit: impl FnMut(ListedObject) + Send) -> Result<(), StoreError> {
+        let mut pages =
+            self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.error("list", prefix, error))?;
+            for object in page.contents.unwrap_or_default() {
+                let bytes = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+                if let Some(key) = object.key {
+                    visit(ListedObject { key, bytes });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The body of a GetObject answer.
+pub struct S3Reader {
+    operation: String,
+    body: ByteStream,
+    bytes: u64,
+    bytes_read: u64,
+}
+
+impl S3Reader {
+    fn new(operation: String, output: GetObjectOutput) -> Self {
+        let bytes = output.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
+        Self { operation, body: output.body, bytes, bytes_read: 0 }
+    }
+}
+
+impl ObjectReader for S3Reader {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        let broken =
+            |reason: String| StoreError::new(StoreErrorKind::Unavailable, self.operation.clone(), reason);
+        match self.body.try_next().await {
+            Ok(Some(chunk)) => {
+                self.bytes_read += chunk.len() as u64;
+                Ok(Some(chunk))
+            }
+            Ok(None) if self.bytes_read < self.bytes => {
+                Err(broken(format!("the answer ended after {} of {} bytes", self.bytes_read, self.bytes)))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(broken(DisplayErrorContext(&error).to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_statuses_become_kinds() {
+        for (code, status, kind) in [
+            (Some("NoSuchKey"), Some(404), StoreErrorKind::NotFound),
+            (Some("NoSuchBucket"), Some(404), StoreErrorKind::NoBucket),
+            (Some("AccessDenied"), Some(403), StoreErrorKind::Denied),
+            (None, Some(403), StoreErrorKind::Denied),
+            (None, Some(507), StoreErrorKind::Full),
+            (Some("QuotaExceeded"), Some(400), StoreErrorKind::Full),
+            (Some("SlowDown"), Some(503), StoreErrorKind::Unavailable),
+            (Some("PreconditionFailed"), Some(412), StoreErrorKind::Taken),
+            (None, None, StoreErrorKind::Unavailable),
+        ] {
+            assert_eq!(kind_of(code, status), kind, "{code:?} {status:?}");
+        }
+    }
+}
