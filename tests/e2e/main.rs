@@ -1,7 +1,10 @@
-//! The end-to-end tests.
+//! End-to-end tests on the local stack, in one binary.
 
+mod http;
 mod schema_pg_dump;
 mod stack_ends;
 mod stack_lambda;
 mod stack_postgres;
 mod stack_stores;
+mod support;
+mod webhook;

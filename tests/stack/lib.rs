@@ -13,8 +13,10 @@ pub mod lambda;
 pub mod leash;
 pub mod place;
 pub mod postgres;
+pub mod records;
 pub mod s3;
 pub mod secrets;
+pub mod shop;
 mod stack;
 pub mod stripe;
 
