@@ -1,1 +1,3 @@
-fn main() {}
+//! The end-to-end tests.
+
+mod stripe_stand_in;
