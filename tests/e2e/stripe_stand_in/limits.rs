@@ -47,7 +47,7 @@ async fn a_decline_is_kept_and_a_bad_parameter_is_not() {
 #[tokio::test]
 async fn the_rate_limit_answers_429_and_lets_through_what_it_promises() {
     let api = Api::start().await;
-    api.stripe.set_rate_limit(Some(RateLimit { per_second: 20, per_endpoint: None }));
+    api.stripe.set_rate_limit(Some(RateLimit { per_second: 5, per_endpoint: None }));
     let start = Instant::now();
     let (mut answered, mut refused) = (0_u32, 0_u32);
     while start.elapsed() < Duration::from_millis(1500) {
@@ -61,8 +61,13 @@ async fn the_rate_limit_answers_429_and_lets_through_what_it_promises() {
             answered += 1;
         }
     }
-    let most = 20 + (start.elapsed().as_secs_f64() * 20.0).ceil() as u32;
-    assert!(refused > 0 && answered >= 40 && answered <= most, "{answered} answered, {refused} refused");
+    // One second's worth at once, then the rate; a loaded machine may ask late for the last one.
+    let promised = 5.0 + start.elapsed().as_secs_f64() * 5.0;
+    let answered = f64::from(answered);
+    assert!(
+        refused > 0 && answered <= promised && answered >= promised - 3.0,
+        "{answered} of {promised}, {refused} refused"
+    );
 
     api.stripe.set_rate_limit(Some(RateLimit { per_second: 1000, per_endpoint: Some(2) }));
     let customer = id(&api.make("/v1/customers", "").await);
