@@ -223,6 +223,33 @@ async fn paused_deliveries_wait() {
 }
 
 #[tokio::test]
+async fn scripts_steer_deliveries_over_http() {
+    let api = Api::start().await;
+    let hook = Receiver::start().await;
+    api.stripe.add_endpoint(&hook.url, "whsec_x", &["*"]);
+    api.make("/v1/test_helpers/deliveries/pause", "").await;
+    api.make("/v1/test_helpers/deliveries/faults", "drop=1").await;
+    api.make("/v1/customers", "").await;
+    api.make("/v1/test_helpers/deliveries/faults", "duplicate=1&shuffle=4&delay_ms=5").await;
+    api.make("/v1/customers", "").await;
+    let counts = api.read("/v1/test_helpers/deliveries", "").await;
+    assert_eq!(
+        (&counts["queued"], &counts["dropped"], &counts["outstanding"]),
+        (&2.into(), &1.into(), &2.into())
+    );
+    api.make("/v1/test_helpers/deliveries/resume", "").await;
+    api.stripe.settle(PATIENCE).await.expect("the receiver answers 200");
+    assert_eq!(hook.deliveries().len(), 2);
+    assert_eq!(api.post("/v1/test_helpers/deliveries/faults", "drop=2").await.status, 400);
+    api.make("/v1/test_helpers/fail_next", "fault=server_error").await;
+    assert_eq!(api.get("/v1/account", "").await.status, 500);
+    let clock = api.make("/v1/test_helpers/clock", "set=1700000000").await;
+    assert_eq!(clock["now"], 1_700_000_000);
+    assert_eq!(api.make("/v1/customers", "").await["created"], 1_700_000_000);
+    assert_eq!(api.stripe.request_count(), 4, "test actions are not requests");
+}
+
+#[tokio::test]
 async fn the_same_seed_makes_the_same_ids_and_losses() {
     let mut runs = Vec::new();
     for _ in 0..2 {

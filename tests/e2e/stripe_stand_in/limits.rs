@@ -89,7 +89,7 @@ async fn requests_fail_on_demand() {
     }
     assert_eq!((api.stripe.count("customer"), api.stripe.request_count()), (1, 3));
 
-    let patience = Duration::from_millis(150);
+    let patience = Duration::from_millis(400);
     api.stripe.fail_next(1, ApiFault::NoAnswer);
     assert!(tokio::time::timeout(patience, api.post("/v1/customers", "")).await.is_err());
     assert_eq!(api.stripe.count("customer"), 1);

@@ -191,7 +191,67 @@ async fn line_items_keep_the_order_of_the_cart_over_pages() {
     assert_eq!(embedded["line_items"]["has_more"], true);
 }
 
-/// A page costs its own length: a hundred thousand rows behind it make no difference that a person could see.
+/// Random questions to a random list, against the plainest answer: sort everything, then look.
+#[tokio::test]
+async fn pages_agree_with_a_naive_list() {
+    use rand::{Rng, SeedableRng};
+    let mut random = rand::rngs::StdRng::seed_from_u64(3);
+    let api = Api::start().await;
+    let mut all = Vec::new();
+    for number in 0..300_i64 {
+        let (created, email) = (
+            1_700_000_000 + random.random_range(0..20),
+            format!("e{}@example.com", random.random_range(0..4)),
+        );
+        api.stripe.set_clock(created);
+        let customer = api
+            .stripe
+            .request("POST", "/v1/customers", &format!("email={email}"))
+            .expect("customers are made");
+        all.push((created, number, id(&customer), email));
+    }
+    all.sort_by_key(|(created, number, ..)| std::cmp::Reverse((*created, *number)));
+    let mut gone = std::collections::HashSet::new();
+    for (_, _, id, _) in &all {
+        if random.random_bool(0.1) {
+            api.stripe.request("DELETE", &format!("/v1/customers/{id}"), "").expect("it exists");
+            gone.insert(id.clone());
+        }
+    }
+    for _ in 0..600 {
+        let limit = random.random_range(1..=40_usize);
+        let email = random.random_bool(0.5).then(|| format!("e{}@example.com", random.random_range(0..5)));
+        let (first, last) =
+            (1_700_000_000 + random.random_range(-2..12), 1_700_000_000 + random.random_range(8..23));
+        let cursor = random.random_range(0..all.len());
+        let direction = random.random_range(0..3);
+        let mut form = format!("limit={limit}&created[gte]={first}&created[lte]={last}");
+        form += &email.as_ref().map_or(String::new(), |email| format!("&email={email}"));
+        let matching = |place: &usize| {
+            let (created, _, id, own) = &all[*place];
+            (first..=last).contains(created)
+                && !gone.contains(id)
+                && email.as_ref().is_none_or(|email| email == own)
+        };
+        let (expected, more): (Vec<usize>, bool) = if direction == 2 {
+            form += &format!("&ending_before={}", all[cursor].2);
+            let newer: Vec<usize> = (0..cursor).filter(matching).collect();
+            (newer[newer.len().saturating_sub(limit)..].to_vec(), newer.len() > limit)
+        } else {
+            let start = if direction == 0 { 0 } else { cursor + 1 };
+            if direction == 1 {
+                form += &format!("&starting_after={}", all[cursor].2);
+            }
+            let older: Vec<usize> = (start..all.len()).filter(matching).collect();
+            (older[..older.len().min(limit)].to_vec(), older.len() > limit)
+        };
+        let page = api.stripe.request("GET", "/v1/customers", &form).expect("the question is valid");
+        let expected: Vec<String> = expected.into_iter().map(|place| all[place].2.clone()).collect();
+        assert_eq!((ids(&page), &page["has_more"]), (expected, &more.into()), "{form}");
+    }
+}
+
+/// A page costs its own length, however many rows are behind it.
 #[tokio::test]
 async fn a_page_of_a_long_list_costs_a_page() {
     let api = Api::start().await;
@@ -203,14 +263,17 @@ async fn a_page_of_a_long_list_costs_a_page() {
             .expect("customers are made");
     }
     assert_eq!(api.stripe.count("customer"), 20_001);
+    // The quickest of twenty: what others do on the machine meanwhile is not the list's cost.
     let time = async |form: &str, expected: usize| {
-        let before = std::time::Instant::now();
+        let mut quickest = std::time::Duration::MAX;
         for _ in 0..20 {
+            let before = std::time::Instant::now();
             assert_eq!(ids(&api.read("/v1/customers", form).await).len(), expected, "{form}");
+            quickest = quickest.min(before.elapsed());
         }
-        before.elapsed() / 20
+        quickest
     };
-    let bound = std::time::Duration::from_millis(40);
+    let bound = std::time::Duration::from_millis(10);
     for (form, expected) in [
         ("limit=3", 3),
         ("limit=3&email=rare@example.com", 3),

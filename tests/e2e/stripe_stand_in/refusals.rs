@@ -106,6 +106,40 @@ async fn bad_parameters_are_named() {
 }
 
 #[tokio::test]
+async fn parameters_come_in_every_spelling() {
+    let api = Api::start().await;
+    let price = id(&api.course_price().await);
+    let head = "mode=payment&success_url=https%3A%2F%2Fshop.example%2F%3Fa%3Db%26c";
+    let carts = [
+        format!(
+            "&line_items[0][price]={price}&line_items[0][quantity]=1&line_items[1][price]={price}&line_items[1][quantity]=2"
+        ),
+        format!(
+            "&line_items[][price]={price}&line_items[][quantity]=1&line_items[][price]={price}&line_items[][quantity]=2"
+        ),
+        format!(
+            "&line_items%5B0%5D%5Bprice%5D={price}&line_items%5B0%5D%5Bquantity%5D=1&line_items%5B7%5D%5Bprice%5D={price}&line_items%5B7%5D%5Bquantity%5D=2"
+        ),
+    ];
+    for cart in carts {
+        let session = api.make("/v1/checkout/sessions", &format!("{head}{cart}&expand[]=line_items")).await;
+        assert_eq!(session["success_url"], "https://shop.example/?a=b&c");
+        let quantities: Vec<_> = session["line_items"]["data"]
+            .as_array()
+            .expect("data")
+            .iter()
+            .map(|item| item["quantity"].as_i64())
+            .collect();
+        assert_eq!(quantities, [Some(1), Some(2)], "{cart}");
+    }
+    let customer = api.make("/v1/customers", "name=Zo%C3%AB+Smith&metadata[a%20key]=%2B").await;
+    assert_eq!((&customer["name"], &customer["metadata"]["a key"]), (&"Zo\u{eb} Smith".into(), &"+".into()));
+    for broken in ["name=%zz", "name=%C3", "name[=x", "[name]=x", "metadata=a&metadata[b]=c"] {
+        assert_eq!(api.post("/v1/customers", broken).await.status, 400, "{broken}");
+    }
+}
+
+#[tokio::test]
 async fn metadata_merges_and_is_bounded() {
     let api = Api::start().await;
     let customer = api.make("/v1/customers", "metadata[a]=1&metadata[b]=2").await;
