@@ -6,5 +6,6 @@ mod stack_ends;
 mod stack_lambda;
 mod stack_postgres;
 mod stack_stores;
+mod stripe_stand_in;
 mod support;
 mod webhook;

@@ -118,7 +118,7 @@ impl Drop for Running {
 struct Shared {
     world: Mutex<World>,
     queue: Arc<Queue>,
-    limits: Mutex<Limits>,
+    limits: Arc<Mutex<Limits>>,
     api_keys: Mutex<ApiKeys>,
     requests: AtomicU64,
     end: watch::Sender<bool>,
@@ -163,12 +163,14 @@ impl Stripe {
     pub async fn start(options: StripeOptions) -> io::Result<Self> {
         let seed = options.seed.unwrap_or_else(rand::random);
         let queue = Arc::new(Queue::new(seed, options.delivery));
-        let world = World::new(seed, Clock::real(), &options.api_version, &options.account_id, queue.clone());
+        let limits = Arc::new(Mutex::new(Limits::new(options.rate_limit)));
+        let world =
+            World::new(seed, &options.api_version, &options.account_id, queue.clone(), limits.clone());
         let account = world.platform.clone();
         let shared = Arc::new(Shared {
             world: Mutex::new(world),
             queue: queue.clone(),
-            limits: Mutex::new(Limits::new(options.rate_limit)),
+            limits,
             api_keys: Mutex::new(ApiKeys { valid: vec![options.api_key], revoked: Vec::new() }),
             requests: AtomicU64::new(0),
             end: watch::Sender::new(false),

@@ -7,12 +7,21 @@
 //! - `POST /v1/test_helpers/refund_habit` (`habit=succeed|pending|requires_action`)
 //! - `POST /v1/test_helpers/clock` (`set=` or `advance=` seconds, or `run=true`), `GET` to read it
 //! - `POST /v1/test_helpers/accounts` (`id`): connects an account
+//! - `POST /v1/test_helpers/rate_limit` (`per_second`, `per_endpoint`; without `per_second` there is no limit)
+//! - `POST /v1/test_helpers/fail_next` (`count`, `fault=server_error|no_answer|lost_answer`)
+//! - `POST /v1/test_helpers/deliveries/faults` (`drop`, `duplicate`, `delay_ms`, `shuffle`; what is left out is off)
+//! - `POST /v1/test_helpers/deliveries/pause`, `…/resume`; `GET /v1/test_helpers/deliveries` counts
+
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use serde_json::json;
 
+use super::deliveries::Faults;
 use super::errors::{ApiError, Result};
 use super::form::Params;
 use super::json;
+use super::limits::{ApiFault, Limits, RateLimit};
 use super::pages::Reply;
 use super::resources::account;
 use super::resources::checkout_buyer::{self, Buyer, Outcome};
@@ -72,9 +81,67 @@ pub fn act(call: &mut Call, action: &[&str], params: Params) -> Result<Option<Re
             call.world.accounts.entry(id.into()).or_default();
             account::retrieve(call, id)?
         }
+        ["rate_limit"] => {
+            params.allow(&["per_endpoint", "per_second"], &[])?;
+            let per_endpoint = small(params, "per_endpoint")?;
+            let rate = small(params, "per_second")?.map(|per_second| RateLimit { per_second, per_endpoint });
+            limits(call).set_rate(rate);
+            done()
+        }
+        ["fail_next"] => {
+            params.allow(&["count", "fault"], &[])?;
+            let fault = match params.one_of("fault", &["lost_answer", "no_answer", "server_error"])? {
+                Some("lost_answer") => ApiFault::LostAnswer,
+                Some("no_answer") => ApiFault::NoAnswer,
+                _ => ApiFault::ServerError,
+            };
+            let count = small(params, "count")?.unwrap_or(1);
+            limits(call).faults.extend((0..count).map(|_| fault));
+            done()
+        }
+        ["deliveries", "faults"] => {
+            params.allow(&["delay_ms", "drop", "duplicate", "shuffle"], &[])?;
+            let most = small(params, "delay_ms")?.map(|most| Duration::from_millis(most.into()));
+            call.world.queue.set_faults(Faults {
+                drop: share(params, "drop")?,
+                duplicate: share(params, "duplicate")?,
+                delay: most.map(|most| (Duration::ZERO, most)),
+                shuffle: small(params, "shuffle")?.map_or(0, |window| window as usize),
+            });
+            done()
+        }
+        ["deliveries", "pause"] => {
+            call.world.queue.set_paused(true);
+            done()
+        }
+        ["deliveries", "resume"] => {
+            call.world.queue.set_paused(false);
+            done()
+        }
         _ => return Ok(None),
     };
     Ok(Some(Reply::Object(text)))
+}
+
+fn done() -> Arc<str> {
+    r#"{"object":"test_helpers.done"}"#.into()
+}
+
+fn limits<'c>(call: &'c Call) -> MutexGuard<'c, Limits> {
+    call.world.limits.lock().expect("no request panics while holding the limits")
+}
+
+/// A number that fits in 32 bits.
+fn small(params: Params, key: &str) -> Result<Option<u32>> {
+    let refuse = || ApiError::invalid(Some("parameter_invalid_integer"), "Invalid non-negative integer", key);
+    params.integer(key)?.map(|number| u32::try_from(number).map_err(|_| refuse())).transpose()
+}
+
+/// A share between 0 and 1; 0 when left out.
+fn share(params: Params, key: &str) -> Result<f64> {
+    let Some(text) = params.text(key)? else { return Ok(0.0) };
+    let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| ApiError::invalid(None, "Invalid share: must be between 0 and 1", key))
 }
 
 /// Reads the stand-in's own state.
@@ -83,6 +150,16 @@ pub fn read(call: &Call, asked: &[&str]) -> Result<Option<Reply>> {
         ["clock"] => {
             let clock = json!({ "object": "test_helpers.clock", "now": call.world.clock.now() });
             Some(Reply::Object(json::compact(&clock).into()))
+        }
+        ["deliveries"] => {
+            let stats = call.world.queue.stats();
+            let shown = json!({
+                "object": "test_helpers.deliveries", "queued": stats.queued, "delivered": stats.delivered,
+                "attempts": stats.attempts, "failed_attempts": stats.failed_attempts, "dropped": stats.dropped,
+                "duplicated": stats.duplicated, "exhausted": stats.exhausted, "cancelled": stats.cancelled,
+                "outstanding": call.world.queue.outstanding(),
+            });
+            Some(Reply::Object(json::compact(&shown).into()))
         }
         _ => None,
     })

@@ -4,7 +4,7 @@
 //! the order in which the changes happened.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ use super::idempotency::Kept;
 use super::ids::Ids;
 use super::json;
 use super::kinds::Kind;
+use super::limits::Limits;
 use super::resources::refunds::RefundHabit;
 use super::resources::{balance_transactions, checkout_sessions};
 use super::table::{Key, Table};
@@ -63,12 +64,20 @@ pub struct World {
     pub accounts: HashMap<Arc<str>, Books>,
     pub endpoints: BTreeMap<Arc<str>, Endpoint>,
     pub queue: Arc<Queue>,
+    pub limits: Arc<Mutex<Limits>>,
     pub refund_habit: RefundHabit,
     pub account_created: i64,
 }
 
 impl World {
-    pub fn new(seed: u64, clock: Clock, api_version: &str, platform: &str, queue: Arc<Queue>) -> Self {
+    pub fn new(
+        seed: u64,
+        api_version: &str,
+        platform: &str,
+        queue: Arc<Queue>,
+        limits: Arc<Mutex<Limits>>,
+    ) -> Self {
+        let clock = Clock::real();
         let platform: Arc<str> = platform.into();
         let account_created = clock.now();
         Self {
@@ -79,6 +88,7 @@ impl World {
             platform,
             endpoints: BTreeMap::new(),
             queue,
+            limits,
             refund_habit: RefundHabit::default(),
             account_created,
         }

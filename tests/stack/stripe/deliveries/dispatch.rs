@@ -63,8 +63,10 @@ async fn deliver(shared: &Shared, queue: &Queue, client: &HttpClient, job: Job) 
     let target = shared.world().endpoints.get(&job.endpoint).cloned();
     let Some(target) = target.filter(|endpoint| endpoint.enabled) else {
         // Nothing is left to deliver to: the event is no longer pending for it.
-        shared.world().mark_delivered(&job.event);
-        queue.state().stats.cancelled += 1;
+        if !job.duplicate {
+            shared.world().mark_delivered(&job.event);
+            queue.state().stats.cancelled += 1;
+        }
         return queue.done();
     };
     let body = json::pretty(&job.event.render());

@@ -76,7 +76,8 @@ pub fn build(call: &mut Call, new: &NewIntent) -> Value {
         "capture_method": "automatic_async", "client_secret": format!("{id}_secret_{secret}"),
         "confirmation_method": "automatic", "created": call.now, "currency": new.currency, "customer": new.customer,
         "customer_account": null, "description": null, "excluded_payment_method_types": null,
-        "last_payment_error": null, "latest_charge": null, "livemode": false, "metadata": {}, "next_action": null,
+        "last_payment_error": null, "latest_charge": null, "livemode": false,
+        "managed_payments": { "enabled": false }, "metadata": {}, "next_action": null,
         "on_behalf_of": null, "payment_method": null, "payment_method_configuration_details": null,
         "payment_method_options": { "card": {
             "installments": null, "mandate_options": null, "network": null, "request_three_d_secure": "automatic",
