@@ -219,22 +219,38 @@ fn is_reachable(program: &Path, user: Nobody, directory: &Path) -> bool {
     as_user(&mut command, Some(user), directory).status().is_ok_and(|status| status.success())
 }
 
-/// The wheel may lie below a home directory that only root can enter.
+/// The wheel may lie below a home directory that only root can enter: a copy of it goes where nobody can read it. Its programs
+/// look for their libraries at `../../../<package>.libs`, so that is copied, too.
 fn copy_installation(bin_dir: &Path, directory: &Path, user: Nobody) -> Result<PathBuf> {
     let installation = bin_dir.parent().unwrap_or(bin_dir);
+    let package = installation.parent().unwrap_or(installation);
+    let libraries = package.with_extension("libs");
     let copy = directory.join("installation");
-    let output = Command::new("cp")
-        .arg("-R")
-        .arg(installation)
-        .arg(&copy)
-        .output()
-        .map_err(Error::io(format!("copy {}", installation.display())))?;
-    let bin_dir = copy.join("bin");
-    if output.status.success() && is_reachable(&bin_dir.join("initdb"), user, directory) {
-        return Ok(bin_dir);
+    let package_copy = copy.join(package.file_name().unwrap_or_default());
+    let operation = || format!("copy {} for the user nobody", installation.display());
+    std::fs::create_dir_all(&package_copy).map_err(Error::io(operation()))?;
+    let mut sources = vec![(installation, &package_copy)];
+    if libraries.is_dir() {
+        sources.push((&libraries, &copy));
     }
-    Err(Error::failed(
-        format!("copy {} for the user nobody", installation.display()),
-        String::from_utf8_lossy(&output.stderr),
+    let run = |command: &mut Command| {
+        let output = command.output().map_err(Error::io(operation()))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(Error::failed(operation(), String::from_utf8_lossy(&output.stderr))),
+        }
+    };
+    for (source, target) in sources {
+        run(Command::new("cp").arg("-R").arg(source).arg(target))?;
+    }
+    // The watcher, which is nobody's as the server is, removes it all if we are killed.
+    run(Command::new("chown").arg("-R").arg(format!("{}:{}", user.uid, user.gid)).arg(&copy))?;
+    let bin_copy = package_copy.join(installation.file_name().unwrap_or_default()).join("bin");
+    if is_reachable(&bin_copy.join("initdb"), user, directory) {
+        return Ok(bin_copy);
+    }
+    Err(Error::missing(
+        format!("a Postgres server that the user nobody can run ({} is not)", bin_dir.display()),
+        "install Postgres for the whole machine, or run as an ordinary user",
     ))
 }
