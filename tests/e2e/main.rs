@@ -1,4 +1,5 @@
 //! End-to-end tests on the local stack, in one binary.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod stack_ends;
 mod stack_lambda;

@@ -55,7 +55,7 @@ impl Error {
         Error::Missing { what: what.into(), remedy: remedy.into() }
     }
 
-    pub(crate) fn failed(operation: impl Into<String>, detail: impl ToString) -> Error {
+    pub(crate) fn failed(operation: impl Into<String>, detail: &(impl ToString + ?Sized)) -> Error {
         Error::Failed { operation: operation.into(), detail: detail.to_string() }
     }
 

@@ -46,7 +46,7 @@ impl Server {
             let options = options.clone();
             tokio::task::spawn_blocking(move || prepare(&options))
                 .await
-                .map_err(|error| Error::failed("prepare Postgres", error))??
+                .map_err(|error| Error::failed("prepare Postgres", &error))??
         };
         let mut tries = 0;
         loop {
@@ -61,7 +61,7 @@ impl Server {
                     let log =
                         std::fs::read_to_string(directory.path().join("server.log")).unwrap_or_default();
                     if tries == PORT_TRIES || !log.contains("Address already in use") {
-                        return Err(Error::failed("start postgres", format!("{error}; its log:\n{log}")));
+                        return Err(Error::failed("start postgres", &format!("{error}; its log:\n{log}")));
                     }
                 }
             }
@@ -101,7 +101,7 @@ fn prepare(options: &PostgresOptions) -> Result<(TempDir, PathBuf, Option<Nobody
         let words = [output.stdout, output.stderr].concat();
         Err(Error::failed(
             format!("run {}", bin_dir.join("initdb").display()),
-            String::from_utf8_lossy(&words),
+            &String::from_utf8_lossy(&words),
         ))
     }
 }
@@ -164,7 +164,7 @@ async fn wait_until_ready(process: &mut Process, url: &str) -> Result<()> {
     let deadline = Instant::now() + START_PATIENCE;
     loop {
         if let Some(status) = process.try_wait().map_err(Error::io("wait for postgres"))? {
-            return Err(Error::failed("wait for postgres", format!("it ended with {status}")));
+            return Err(Error::failed("wait for postgres", &format!("it ended with {status}")));
         }
         match PgConnection::connect_with(&options).await {
             Ok(connection) => {
@@ -237,7 +237,7 @@ fn copy_installation(bin_dir: &Path, directory: &Path, user: Nobody) -> Result<P
         let output = command.output().map_err(Error::io(operation()))?;
         match output.status.success() {
             true => Ok(()),
-            false => Err(Error::failed(operation(), String::from_utf8_lossy(&output.stderr))),
+            false => Err(Error::failed(operation(), &String::from_utf8_lossy(&output.stderr))),
         }
     };
     for (source, target) in sources {
