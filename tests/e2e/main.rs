@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod stack_ends;
+mod stack_front;
 mod stack_lambda;
 mod stack_postgres;
 mod stack_stores;
