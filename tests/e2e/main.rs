@@ -6,3 +6,4 @@ mod stack_front;
 mod stack_lambda;
 mod stack_postgres;
 mod stack_stores;
+mod stripe_stand_in;
