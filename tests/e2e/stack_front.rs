@@ -1,5 +1,7 @@
 //! The Lambda stand-in over plain HTTP: what the Invoke API refuses, and the HTTP API in front of a function.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -134,4 +136,46 @@ async fn the_front_turns_answers_into_responses() {
 
     let too_large = send(post(front, vec![b'x'; 10 * 1024 * 1024 + 1])).await;
     assert_eq!(too_large.status(), 413);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_request_is_answered_while_instances_are_killed_under_load() {
+    let service = service(|config| config.instances_max = 4);
+    let front = front::start(service.engine.handle(), &service.lambda, "echo").unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (url, stopped) = (format!("{front}/teapot"), stopped.clone());
+            tokio::spawn(async move {
+                let (mut answered, mut failed) = (0, 0);
+                while !*stopped.borrow() {
+                    match send(post(url.clone(), "{}")).await.status().as_u16() {
+                        418 => answered += 1,
+                        // Throttled: the instance that was killed has not been replaced yet.
+                        502 | 503 => failed += 1,
+                        other => panic!("status {other}"),
+                    }
+                }
+                (answered, failed)
+            })
+        })
+        .collect();
+
+    let mut kills = 0;
+    while kills < 50 {
+        kills += service.lambda.kill("echo").unwrap();
+        tokio::time::sleep(Duration::from_millis(rand::random_range(1..30))).await;
+    }
+    stop.send(true).unwrap();
+
+    let (mut answered, mut failed) = (0, 0);
+    for client in clients {
+        let counts =
+            tokio::time::timeout(Duration::from_secs(10), client).await.expect("no request hangs").unwrap();
+        answered += counts.0;
+        failed += counts.1;
+    }
+    assert!(failed > 0, "no kill hit an invocation: {answered} answered");
+    assert_eq!(send(post(format!("{front}/teapot"), "")).await.status(), 418);
+    assert!(service.lambda.pids("echo").unwrap().len() <= 4);
 }

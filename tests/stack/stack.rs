@@ -171,11 +171,15 @@ impl Stack {
             secret: format!("{:040x}", rand::random::<u128>()),
         };
 
-        let (postgres, database, database_url) = open_database(&builder).await?;
         let store = directory.path().join("s3");
         std::fs::create_dir(&store).map_err(Error::io("make the directory of the S3 store"))?;
-        let s3 = S3::start(engine.handle(), &store, &access_key, "recoup-backups").await?;
-        let secrets = Secrets::start(&format!("recoup/{:016x}", rand::random::<u64>()), &access_key).await?;
+        let prefix = format!("recoup/{:016x}", rand::random::<u64>());
+        // Postgres and moto take a second or two each.
+        let ((postgres, database, database_url), secrets, s3) = tokio::try_join!(
+            open_database(&builder),
+            Secrets::start(&prefix, &access_key),
+            S3::start(engine.handle(), &store, &access_key, "recoup-backups"),
+        )?;
         let stripe = stripe_join::start(&engine, builder.stripe.clone()).await?;
 
         let identity = age::x25519::Identity::generate();
