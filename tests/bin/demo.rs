@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgPool;
 use stack::records::Records;
 use stack::shop::{Shop, Tally};
-use stack::stripe::{DeliveryOptions, DeliveryStats, Faults};
+use stack::stripe::{DeliveryStats, Faults};
 use stack::{Error, Result, Stack};
 
 const SALES_BEFORE_THE_BACKUP: u32 = 300;
@@ -37,8 +37,7 @@ async fn tell() -> Result<bool> {
     println!("recoup: lose the database, and get every payment back, to the row and to the cent\n");
 
     step(1, "A stack of our own: Postgres, S3, Secrets Manager, Stripe and Lambda, on this machine");
-    let deliveries = DeliveryOptions { retry_cap: Duration::from_millis(400), ..DeliveryOptions::default() };
-    let stack = Stack::builder().deliveries(deliveries).start().await?;
+    let stack = Stack::start().await?;
     line(&format!("up in {}; five real functions wait to be invoked", seconds(began)));
 
     step(2, "The shop opens and sells; Stripe's deliveries come shuffled and some come twice");
@@ -125,7 +124,7 @@ async fn sell(stack: &Stack, shop: &mut Shop, checkouts: u32) -> Result<Tally> {
     let clock = Instant::now();
     let tally = shop.sell(checkouts).map_err(refused)?;
     let settled = stack.stripe.settle(Duration::from_secs(300)).await;
-    settled.map_err(|error| Error::failed("wait for Stripe's deliveries", error))?;
+    settled.map_err(|error| Error::failed("wait for Stripe's deliveries", &error))?;
     line(&format!("{checkouts} checkouts, all events delivered in {}", seconds(clock)));
     Ok(tally)
 }
@@ -147,10 +146,7 @@ async fn invoke(stack: &Stack, function: &str, payload: Value) -> Result<Value> 
         return Ok(reply.payload);
     }
     let (kind, message) = (text(&reply.payload["errorType"]), text(&reply.payload["errorMessage"]));
-    Err(Error::failed(
-        "invoke a function",
-        std::io::Error::other(format!("{function} answered {kind}: {message}")),
-    ))
+    Err(Error::failed("invoke a function", &format!("{function} answered {kind}: {message}")))
 }
 
 /// Drops the database that the functions work on, whoever is connected; gives its name.
@@ -222,5 +218,5 @@ fn text(value: &Value) -> &str {
 }
 
 fn refused(refusal: stack::stripe::Refusal) -> Error {
-    Error::failed("sell through Stripe", refusal)
+    Error::failed("sell through Stripe", &refusal)
 }

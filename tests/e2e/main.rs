@@ -1,8 +1,10 @@
 //! End-to-end tests on the local stack, in one binary.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod http;
 mod schema_pg_dump;
 mod stack_ends;
+mod stack_front;
 mod stack_lambda;
 mod stack_postgres;
 mod stack_stores;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -133,6 +133,7 @@ impl Up {
         let log = temporary.path().join("up.log");
         let file = std::fs::File::create(&log).unwrap();
         let child = Command::new(place::built_binary("up").unwrap())
+            .arg(environment_file(temporary.path()))
             .env("TMPDIR", temporary.path())
             .env_remove("DATABASE_URL")
             .stdout(file.try_clone().unwrap())
@@ -170,6 +171,14 @@ impl Up {
         found
     }
 
+    fn environment(&self) -> Vec<(String, String)> {
+        let text = std::fs::read_to_string(environment_file(self.temporary.path())).unwrap();
+        text.lines()
+            .map(|line| line.split_once('=').unwrap())
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
     fn assert_nothing_is_left(&self, processes: &[u32]) {
         until("all processes are gone", Duration::from_secs(20), || !processes.iter().any(|pid| lives(*pid)));
         let mut left = Vec::new();
@@ -183,32 +192,31 @@ impl Up {
         });
         let temporary = self.temporary.path().to_str().unwrap();
         until("all watchers are gone", Duration::from_secs(20), || processes_with(temporary).is_empty());
-        until("the file target/stack/env is gone", Duration::from_secs(20), || !environment_file().exists());
     }
 }
 
-fn environment_file() -> PathBuf {
-    place::repository().join("target/stack/env")
+impl Drop for Up {
+    /// A test that failed half way leaves nothing either.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
-fn environment() -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(environment_file()).unwrap();
-    text.lines()
-        .map(|line| line.split_once('=').unwrap())
-        .map(|(n, v)| (n.to_owned(), v.to_owned()))
-        .collect()
+/// Not `target/stack/env`: somebody may have the stack up while the tests run.
+fn environment_file(temporary: &Path) -> PathBuf {
+    temporary.join("env")
 }
 
-/// One test, because there is one `target/stack/env`.
 #[test]
-fn up_says_where_things_are_and_leaves_nothing_after_ctrl_c_nor_after_kill_9() {
+fn up_says_where_things_are_and_leaves_nothing_after_ctrl_c() {
     let mut up = Up::start();
     let processes = up.processes();
     assert!(processes.len() >= 5, "up, Postgres with its workers, moto, a watcher: {processes:?}");
 
-    let mode = std::fs::metadata(environment_file()).unwrap().permissions().mode();
+    let mode = std::fs::metadata(environment_file(up.temporary.path())).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let environment = environment();
+    let environment = up.environment();
     let names: Vec<&str> = environment.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
@@ -242,13 +250,18 @@ fn up_says_where_things_are_and_leaves_nothing_after_ctrl_c_nor_after_kill_9() {
     assert!(interrupted.success());
     assert!(up.child.wait().unwrap().success());
     up.assert_nothing_is_left(&processes);
+}
 
+#[test]
+fn kill_9_of_up_leaves_nothing() {
     let mut up = Up::start();
-    // Kill it with an instance of a function running.
-    get(value(&self::environment(), "HEALTH_URL"));
+    // With an instance of a function running.
+    get(value(&up.environment(), "HEALTH_URL"));
     let processes = up.processes();
+
     up.child.kill().unwrap();
     up.child.wait().unwrap();
+
     up.assert_nothing_is_left(&processes);
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stack::lambda::Reply;
 use stack::records::Records;
 use stack::shop::Shop;
-use stack::stripe::{DeliveryOptions, Faults};
+use stack::stripe::{DeliveryOptions, Faults, StripeOptions};
 use stack::{Stack, StackBuilder};
 
 /// Long enough for anything here on a slow machine.
@@ -13,12 +13,13 @@ pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A stack whose Stripe comes back soon after a failed delivery.
 pub fn eager() -> StackBuilder {
-    Stack::builder().deliveries(DeliveryOptions {
+    let delivery = DeliveryOptions {
         retry_base: Duration::from_millis(20),
         retry_cap: Duration::from_millis(200),
         attempts_max: 10_000,
         ..DeliveryOptions::default()
-    })
+    };
+    Stack::builder().stripe(StripeOptions { delivery, ..StripeOptions::default() })
 }
 
 /// Deliveries as bad as the network makes them, none of them lost.

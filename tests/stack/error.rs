@@ -56,7 +56,7 @@ impl Error {
     }
 
     /// The other side did not do what was asked.
-    pub fn failed(operation: impl Into<String>, detail: impl ToString) -> Error {
+    pub fn failed(operation: impl Into<String>, detail: &(impl ToString + ?Sized)) -> Error {
         Error::Failed { operation: operation.into(), detail: detail.to_string() }
     }
 

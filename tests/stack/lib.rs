@@ -19,6 +19,7 @@ pub mod secrets;
 pub mod shop;
 mod stack;
 pub mod stripe;
+mod stripe_join;
 
 pub use error::{Error, Result};
 pub use stack::{DatabaseChoice, Stack, StackBuilder};

@@ -88,7 +88,7 @@ impl Records {
         for row in rows {
             let code: String = row.get("currency");
             let currency =
-                Currency::try_from(code.clone()).map_err(|error| Error::failed("read a currency", error))?;
+                Currency::try_from(code.clone()).map_err(|error| Error::failed("read a currency", &error))?;
             let of = |column: &str| Money { minor: row.get(column), currency };
             money.insert(
                 code,

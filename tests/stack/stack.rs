@@ -16,7 +16,8 @@ use crate::place;
 use crate::postgres::{Database, Postgres, PostgresOptions, apply_migrations};
 use crate::s3::{AccessKey, REGION, S3};
 use crate::secrets::Secrets;
-use crate::stripe::{DeliveryOptions, Stripe, StripeOptions};
+use crate::stripe::{Stripe, StripeOptions};
+use crate::stripe_join;
 
 /// Names of the secrets, below the stack's prefix.
 const DATABASE_SECRET: &str = "database";
@@ -44,7 +45,7 @@ pub struct StackBuilder {
     instances: BTreeMap<String, usize>,
     timeouts: BTreeMap<String, Duration>,
     environment: Vec<(String, String, String)>,
-    deliveries: DeliveryOptions,
+    stripe: StripeOptions,
 }
 
 impl StackBuilder {
@@ -91,10 +92,10 @@ impl StackBuilder {
         self
     }
 
-    /// How Stripe delivers its events.
+    /// Another Stripe: its key, account, rate limit, habits of delivery.
     #[must_use]
-    pub fn deliveries(mut self, options: DeliveryOptions) -> StackBuilder {
-        self.deliveries = options;
+    pub fn stripe(mut self, options: StripeOptions) -> StackBuilder {
+        self.stripe = options;
         self
     }
 
@@ -122,7 +123,7 @@ pub struct Stack {
     pub lambda: Lambda,
     /// Signing secret of the endpoint `platform`.
     pub webhook_secret: String,
-    /// Stripe: what it holds is the truth that tests compare with. It delivers its events to the webhook.
+    /// Stripe, which delivers its events to the function `webhook`.
     pub stripe: Stripe,
     /// Opens the backups: `AGE-SECRET-KEY-1…`.
     pub age_identity: String,
@@ -153,7 +154,7 @@ impl Stack {
             instances: BTreeMap::new(),
             timeouts: BTreeMap::new(),
             environment: Vec::new(),
-            deliveries: DeliveryOptions::default(),
+            stripe: StripeOptions::default(),
         }
     }
 
@@ -170,14 +171,16 @@ impl Stack {
             secret: format!("{:040x}", rand::random::<u128>()),
         };
 
-        let (postgres, database, database_url) = open_database(&builder).await?;
         let store = directory.path().join("s3");
         std::fs::create_dir(&store).map_err(Error::io("make the directory of the S3 store"))?;
-        let s3 = S3::start(engine.handle(), &store, &access_key, "recoup-backups").await?;
-        let secrets = Secrets::start(&format!("recoup/{:016x}", rand::random::<u64>()), &access_key).await?;
-        let options = StripeOptions { delivery: builder.deliveries.clone(), ..StripeOptions::default() };
-        let stripe =
-            engine.run(Stripe::start(options)).await?.map_err(Error::io("start the Stripe stand-in"))?;
+        let prefix = format!("recoup/{:016x}", rand::random::<u64>());
+        // Postgres and moto take a second or two each.
+        let ((postgres, database, database_url), secrets, s3) = tokio::try_join!(
+            open_database(&builder),
+            Secrets::start(&prefix, &access_key),
+            S3::start(engine.handle(), &store, &access_key, "recoup-backups"),
+        )?;
+        let stripe = stripe_join::start(&engine, builder.stripe.clone()).await?;
 
         let identity = age::x25519::Identity::generate();
         let age_recipient = identity.to_public().to_string();
@@ -199,7 +202,7 @@ impl Stack {
         };
         if let Some(front) = &front {
             let webhook_url = format!("{front}/webhooks/stripe");
-            stripe.add_endpoint(&webhook_url, &webhook_secret, &["*"]);
+            stripe_join::deliver(&stripe, &webhook_url, &webhook_secret);
         }
         let pool = PgPoolOptions::new()
             .max_connections(8)
@@ -260,6 +263,13 @@ impl Stack {
             ("AWS_REGION", REGION.to_owned()),
             ("AWS_DEFAULT_REGION", REGION.to_owned()),
         ]
+    }
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut fields = formatter.debug_struct("Stack");
+        fields.field("database_url", &self.database_url).field("front", &self.front).finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,15 @@
+//! The one place where the stack and the Stripe stand-in meet.
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::stripe::{Stripe, StripeOptions};
+
+/// Starts Stripe on the stack's threads, so that a test that blocks its own does not stop deliveries.
+pub(crate) async fn start(engine: &Engine, options: StripeOptions) -> Result<Stripe> {
+    engine.run(Stripe::start(options)).await?.map_err(Error::io("start the Stripe stand-in"))
+}
+
+/// Has Stripe deliver all events of the platform's account to `webhook_url`, signed with `webhook_secret`.
+pub(crate) fn deliver(stripe: &Stripe, webhook_url: &str, webhook_secret: &str) {
+    stripe.add_endpoint(webhook_url, webhook_secret, &["*"]);
+}
