@@ -154,3 +154,23 @@ async fn awkward_schema_comes_back_as_pg_dump_sees_it() {
     let dump = round_trip("schema_awkward", include_str!("schemas/awkward.sql")).await;
     assert_eq!(dump.unsupported, []);
 }
+
+#[tokio::test]
+async fn tenants_come_back_as_pg_dump_sees_them() {
+    let dump = round_trip("schema_tenant", include_str!("schemas/tenant.sql")).await;
+    assert_eq!(dump.unsupported, []);
+}
+
+#[tokio::test]
+async fn what_postgres_18_added_comes_back() {
+    let (version,): (String,) = sqlx::query_as("SELECT current_setting('server_version_num')")
+        .fetch_one(&mut server().connect("postgres").await)
+        .await
+        .expect("server version");
+    // Older servers do not understand the file at all.
+    if version.parse::<u32>().expect("a number") < 180_000 {
+        return;
+    }
+    let dump = round_trip("schema_since_18", include_str!("schemas/since_18.sql")).await;
+    assert_eq!(dump.unsupported, []);
+}

@@ -110,6 +110,7 @@ pub(super) struct Graph {
     edges: BTreeSet<(Key, Key)>,
     /// How `COMMENT ON` names what is only a part of another object.
     targets: HashMap<Key, String>,
+    refused: HashSet<Key>,
     pub(super) unsupported: Vec<Unsupported>,
 }
 
@@ -316,6 +317,19 @@ impl Graph {
             .copied()
             .collect();
         self.edges = kept;
+    }
+
+    /// Marks what is named as unsupported already.
+    pub(super) fn refuse(&mut self, key: Key, unsupported: Unsupported) {
+        self.refused.insert(key);
+        self.unsupported.push(unsupported);
+    }
+
+    /// Whether this object, or what it is part of, was made here or named as unsupported.
+    pub(super) fn accounts_for(&self, key: Key) -> bool {
+        self.resolve(key).is_some()
+            || self.refused.contains(&key)
+            || self.alias.get(&key).is_some_and(|whole| self.refused.contains(whole))
     }
 
     /// Edges from emitted objects to objects that are neither emitted nor part of one.
