@@ -213,8 +213,15 @@ impl Graph {
             .collect()
     }
 
+    /// Makes the order possible: takes cycles apart, and moves what has to wait into later phases.
+    pub(super) fn settle(&mut self) {
+        self.break_cycles();
+        let needs = self.adjacency();
+        self.promote(&needs);
+    }
+
     /// Takes cycles apart; what cannot be is named and cut.
-    pub(super) fn break_cycles(&mut self) {
+    fn break_cycles(&mut self) {
         loop {
             let needs = self.adjacency();
             let cycles: Vec<Vec<usize>> =
@@ -341,10 +348,9 @@ impl Graph {
             .collect()
     }
 
-    /// The nodes in order, with the positions of what each needs.
-    pub(super) fn order(&mut self) -> Vec<(Node, Vec<usize>)> {
+    /// The nodes in order, with the positions of what each needs. Call [`Graph::settle`] first.
+    pub(super) fn order(&self) -> Vec<(Node, Vec<usize>)> {
         let needs = self.adjacency();
-        self.promote(&needs);
         let mut needed_by = vec![Vec::new(); needs.len()];
         let mut open: Vec<usize> = needs.iter().map(Vec::len).collect();
         for (at, list) in needs.iter().enumerate() {

@@ -83,10 +83,11 @@ async fn read_pinned(
     let tables = tables::add_relations(conn, &schemas, &mut graph, &identities, &constraints).await?;
     constraints::add_keys(&mut graph, &constraints);
     triggers::add_watchers(conn, &schemas, &mut graph).await?;
-    dependencies::add_dependencies(conn, &schemas, &mut graph).await?;
+    let bonds = dependencies::add_dependencies(conn, &schemas, &mut graph).await?;
     views::add_refreshes(&mut graph, &tables);
     indexes::add_indexes(conn, &schemas, &mut graph).await?;
-    graph.break_cycles();
+    dependencies::add_bonds(&mut graph, &bonds);
+    graph.settle();
     let comments = comments::read_comments(conn, &schemas, &graph).await?;
     let owned = privileges::read_ownership(conn, &schemas, &mut graph).await?;
     census::name_the_rest(conn, &schemas, &mut graph).await?;
@@ -122,7 +123,9 @@ fn arrange(graph: &mut Graph, mut comments: HashMap<Key, Vec<Statement>>) -> Sch
         ends.push(list.len() - 1);
         for comment in comments.remove(&node.key).unwrap_or_default() {
             if comment.phase == node.phase {
-                list.push(comment);
+                let after =
+                    if node.phase == Phase::PreData { Vec::new() } else { vec![ends[ends.len() - 1]] };
+                list.push(Statement { after, ..comment });
             } else {
                 late_comments.push(comment);
             }

@@ -72,7 +72,8 @@ pub(super) async fn read_ownership(
         let key = Key::new(Class::of_catalog(&row.class), row.oid);
         if row.is_system {
             system.push(row.target);
-        } else if graph.get(key).is_some() || key.class == Class::Other {
+        } else if graph.get(key).is_some() || matches!(key.class, Class::Language | Class::ForeignDataWrapper)
+        {
             let on = format!("{} ", row.target);
             let node = graph.get(key);
             let schema = node.and_then(|node| node.schema.clone());

@@ -17,7 +17,7 @@ FROM pg_catalog.pg_seclabels l
 WHERE l.objoid >= 16384
 UNION ALL
 SELECT 'database setting',
-       coalesce(format('role %s: ', r.rolname), '') || setting.text,
+       concat('role ' || r.rolname || ': ', setting.text),
        'settings of a database are not part of its schemas; set them on the target'
 FROM pg_catalog.pg_db_role_setting s
 JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase AND d.datname = current_database()
