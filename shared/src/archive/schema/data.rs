@@ -1,6 +1,6 @@
 //! What of a database is data: the tables to copy and where the sequences stand.
 
-use sqlx::{FromRow, PgConnection};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
 use super::{
     SchemaError, SchemaSelection,
@@ -111,7 +111,8 @@ pub async fn read_tables(
     Ok(found.into_iter().map(TableRow::into_table).collect())
 }
 
-/// Reads where every sequence stands, ordered by schema and name. One query, whatever the number of sequences.
+/// Reads where every sequence stands, ordered by schema and name. Sequences do not take part in transactions: the
+/// values are those of now, which are at least those of any snapshot before.
 ///
 /// # Errors
 /// If a schema of the selection does not exist or a sequence cannot be read.
@@ -119,8 +120,32 @@ pub async fn read_sequences(
     conn: &mut PgConnection,
     selection: &SchemaSelection,
 ) -> Result<Vec<Sequence>, SchemaError> {
+    // A sequence's state is its own one-row relation; some hundred of them to a query keeps planning cheap.
+    const AT_ONCE: usize = 200;
     let schemas = schema_oids(conn, selection).await?;
-    rows(conn, "sequence values", DATA_SEQUENCES, &schemas).await
+    let names: Vec<(String,)> = rows(conn, "sequences", DATA_SEQUENCES, &schemas).await?;
+    let mut sequences = Vec::with_capacity(names.len());
+    for some in names.chunks(AT_ONCE) {
+        let selects: Vec<&str> = some.iter().map(|(select,)| select.as_str()).collect();
+        let found: Vec<Sequence> = sqlx::query_as(AssertSqlSafe(selects.join("\nUNION ALL\n")))
+            .persistent(false)
+            .fetch_all(&mut *conn)
+            .await
+            .map_err(|source| SchemaError::Catalog { what: "sequence values", source })?;
+        sequences.extend(found);
+    }
+    Ok(sequences)
+}
+
+impl Table {
+    /// What follows `COPY`: the table with its columns; without, if there are none to name.
+    pub fn copy_target(&self) -> String {
+        if self.columns.is_empty() {
+            return self.ident.clone();
+        }
+        let columns: Vec<&str> = self.columns.iter().map(|column| column.ident.as_str()).collect();
+        format!("{} ({})", self.ident, columns.join(", "))
+    }
 }
 
 impl TableRow {

@@ -17,21 +17,22 @@ SELECT a.attrelid::int8 AS relation,
        nullif(a.attcompression::text, '') AS compression,
        nullif((to_jsonb(a) ->> 'attstattarget')::int4, -1) AS statistics,
        coalesce(
-           (SELECT array_agg(format('%I=%L', o.option_name, o.option_value) ORDER BY o.option_name)
-            FROM pg_options_to_table(a.attoptions) o),
+           (SELECT array_agg(format('%I=%L', o.option_name, o.option_value) ORDER BY o.place)
+            FROM pg_options_to_table(a.attoptions) WITH ORDINALITY AS o (option_name, option_value, place)),
            '{}'
        ) AS options,
        coalesce(
-           (SELECT array_agg(format('%I %L', o.option_name, o.option_value) ORDER BY o.option_name)
-            FROM pg_options_to_table(a.attfdwoptions) o),
+           (SELECT array_agg(format('%I %L', o.option_name, o.option_value) ORDER BY o.place)
+            FROM pg_options_to_table(a.attfdwoptions) WITH ORDINALITY AS o (option_name, option_value, place)),
            '{}'
        ) AS fdw_options,
        coalesce(parent.has_default, false) AS parent_has_default,
        coalesce(parent.same_generated, false) AS parent_same_generated,
        coalesce(parent.not_null, false) AS parent_not_null,
+       coalesce(parent.not_null_unchecked, false) AS parent_not_null_unchecked,
        k.oid::int8 AS not_null_oid,
        k.conname::text AS not_null_name,
-       format('%I', k.conname) AS not_null_ident,
+       quote_ident(k.conname) AS not_null_ident,
        k.conislocal AS not_null_local,
        k.connoinherit AS not_null_no_inherit,
        k.convalidated AS not_null_valid
@@ -47,10 +48,13 @@ LEFT JOIN LATERAL (
     SELECT bool_or(pd.oid IS NOT NULL) AS has_default,
            bool_or(pa.attgenerated <> '' AND pa.attgenerated = a.attgenerated
                    AND pg_get_expr(pd.adbin, pd.adrelid) = pg_get_expr(d.adbin, d.adrelid)) AS same_generated,
-           bool_or(pa.attnotnull) AS not_null
+           bool_or(pa.attnotnull) AS not_null,
+           bool_or(NOT pk.convalidated) AS not_null_unchecked
     FROM pg_catalog.pg_inherits i
     JOIN pg_catalog.pg_attribute pa ON pa.attrelid = i.inhparent AND pa.attname = a.attname
     LEFT JOIN pg_catalog.pg_attrdef pd ON pd.adrelid = pa.attrelid AND pd.adnum = pa.attnum
+    LEFT JOIN pg_catalog.pg_constraint pk
+           ON pk.conrelid = pa.attrelid AND pk.contype = 'n' AND pk.conkey = ARRAY[pa.attnum]
     WHERE a.attinhcount > 0 AND i.inhrelid = a.attrelid AND NOT pa.attisdropped
 ) parent ON true
 WHERE c.relnamespace::int8 = ANY ($1)

@@ -14,8 +14,8 @@ SELECT i.indexrelid::int8 AS oid,
        pg_get_indexdef(i.indexrelid) AS definition,
        ts.spcname::text AS tablespace,
        coalesce(
-           (SELECT array_agg(format('%I=%L', o.option_name, o.option_value) ORDER BY o.option_name)
-            FROM pg_options_to_table(c.reloptions) o),
+           (SELECT array_agg(format('%I=%L', o.option_name, o.option_value) ORDER BY o.place)
+            FROM pg_options_to_table(c.reloptions) WITH ORDINALITY AS o (option_name, option_value, place)),
            '{}'
        ) AS options,
        coalesce(

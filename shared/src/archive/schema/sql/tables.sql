@@ -28,12 +28,12 @@ SELECT c.oid::int8 AS oid,
            '{}'
        ) AS parent_oids,
        coalesce(
-           (SELECT array_agg(format('%I=%L', o.option_name, o.option_value) ORDER BY o.option_name)
-            FROM pg_options_to_table(c.reloptions) o),
+           (SELECT array_agg(format('%I=%L', o.option_name, o.option_value) ORDER BY o.place)
+            FROM pg_options_to_table(c.reloptions) WITH ORDINALITY AS o (option_name, option_value, place)),
            '{}'
        ) || coalesce(
-           (SELECT array_agg(format('toast.%I=%L', o.option_name, o.option_value) ORDER BY o.option_name)
-            FROM pg_catalog.pg_class tc, pg_options_to_table(tc.reloptions) o
+           (SELECT array_agg(format('toast.%I=%L', o.option_name, o.option_value) ORDER BY o.place)
+            FROM pg_catalog.pg_class tc, pg_options_to_table(tc.reloptions) WITH ORDINALITY AS o (option_name, option_value, place)
             WHERE tc.oid = c.reltoastrelid),
            '{}'
        ) AS options,
@@ -42,10 +42,10 @@ SELECT c.oid::int8 AS oid,
        c.relforcerowsecurity AS force_row_security,
        CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END AS query,
        fs.srvname::text AS server,
-       format('%I', fs.srvname) AS server_ident,
+       quote_ident(fs.srvname) AS server_ident,
        coalesce(
-           (SELECT array_agg(format('%I %L', o.option_name, o.option_value) ORDER BY o.option_name)
-            FROM pg_options_to_table(ft.ftoptions) o),
+           (SELECT array_agg(format('%I %L', o.option_name, o.option_value) ORDER BY o.place)
+            FROM pg_options_to_table(ft.ftoptions) WITH ORDINALITY AS o (option_name, option_value, place)),
            '{}'
        ) AS server_options
 FROM pg_catalog.pg_class c

@@ -11,7 +11,7 @@ SELECT t.oid::int8 AS oid,
        t.typnotnull AS not_null,
        nn.oid::int8 AS not_null_oid,
        nn.conname::text AS not_null_name,
-       format('%I', nn.conname) AS not_null_ident,
+       quote_ident(nn.conname) AS not_null_ident,
        CASE WHEN t.typdefaultbin IS NOT NULL THEN pg_get_expr(t.typdefaultbin, 0)
             WHEN t.typtype = 'd' AND t.typdefault IS NOT NULL THEN quote_literal(t.typdefault)
        END AS default_expr,
