@@ -231,12 +231,12 @@ async fn the_bucket_alone_tells_which_backups_there_are() {
 async fn a_run_is_recorded_in_postgres_whether_it_succeeds_or_not() {
     let stack = archive_stack().start().await.unwrap();
     let backup = full_backup(&stack).await;
-    let no_bucket =
-        archive_stack_on(&stack).env("backup", "BACKUP_BUCKET", "no-such-bucket").start().await.unwrap();
+    let denied =
+        archive_stack_on(&stack).env("backup", "AWS_SECRET_ACCESS_KEY", "not-the-key").start().await.unwrap();
 
-    let (error_type, message) = fail(&no_bucket, "backup", json!({"backup_type": "full"})).await;
+    let (error_type, message) = fail(&denied, "backup", json!({"backup_type": "full"})).await;
 
-    assert_eq!(error_type, "BucketNotFound", "{message}");
+    assert_eq!(error_type, "StoreDenied", "{message}");
     let rows: Vec<(String, Option<i64>, Option<String>)> =
         sqlx::query_as("SELECT status, record_count, error FROM recoup.backups ORDER BY completed_at")
             .fetch_all(&stack.pool)
@@ -244,7 +244,7 @@ async fn a_run_is_recorded_in_postgres_whether_it_succeeds_or_not() {
             .unwrap();
     assert_eq!((rows.len(), rows[0].0.as_str(), rows[1].0.as_str()), (2, "completed", "failed"));
     assert_eq!(rows[0].1, backup["record_count"].as_i64());
-    assert!(rows[1].2.as_deref().unwrap().contains("no-such-bucket"));
+    assert!(rows[1].2.as_deref().unwrap().contains("policy"));
 }
 
 /// Another stack on the database of `stack`.
@@ -306,9 +306,10 @@ async fn a_table_that_may_not_be_read_fails_the_backup_by_name_and_leaves_none()
     execute(
         &owner_url,
         &format!(
-            "CREATE TABLE public.hidden (a int); CREATE ROLE {role} LOGIN PASSWORD 'reader';
-            GRANT USAGE ON SCHEMA recoup, public TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA recoup TO {role};
-            GRANT SELECT ON ALL SEQUENCES IN SCHEMA recoup TO {role};"
+            "CREATE ROLE {role} LOGIN PASSWORD 'reader'; GRANT USAGE ON SCHEMA recoup, public TO {role};
+            GRANT SELECT ON ALL TABLES IN SCHEMA recoup, public TO {role};
+            GRANT SELECT ON ALL SEQUENCES IN SCHEMA recoup, public TO {role};
+            CREATE TABLE public.hidden (a int);"
         ),
     )
     .await;

@@ -42,9 +42,10 @@ INSERT INTO values_of.scalars (f8, f4, n, m, t, b, ts, tz, d, iv, j, jb, u, ip, 
 -- One row larger than any batch, and rows that neither compress nor fit one part or one request.
 CREATE TABLE values_of.large (id integer, body text);
 INSERT INTO values_of.large SELECT 1, string_agg(md5(i::text), E'\t\n') FROM generate_series(1, 80000) AS i;
-CREATE TABLE values_of.noise (id integer PRIMARY KEY, body text);
+CREATE TABLE values_of.noise (id integer PRIMARY KEY, body bytea);
 INSERT INTO values_of.noise
-SELECT i, md5(i::text) || md5((i + 1)::text) || md5((i * 7)::text) || md5((i * 13)::text)
+SELECT i, decode(md5(i::text) || md5((i + 1)::text) || md5((i * 7)::text) || md5((i * 13)::text) ||
+    md5((i * 3)::text) || md5((i * 5)::text) || md5((i * 11)::text) || md5((i * 17)::text), 'hex')
 FROM generate_series(1, 300000) AS i;
 DELETE FROM values_of.noise WHERE id % 11 = 0;
 
