@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use time::format_description::well_known::Rfc3339;
+
 use super::manifest::Manifest;
 use super::names::BACKUPS_PREFIX;
 use super::plan::column_list;
@@ -12,10 +14,12 @@ pub fn instructions(manifest: &Manifest) -> String {
     let template = include_str!("RESTORE.md");
     let encrypted = manifest.encryption.method != "none";
     let opening = if encrypted { " | age --decrypt --identity \"$KEY\"" } else { "" };
+    let taken_at =
+        manifest.snapshot.taken_at.format(&Rfc3339).expect("the server's clock shows a year of four digits");
     template
         .replace("{{backup_id}}", &manifest.backup_id)
         .replace("{{folder}}", &format!("{BACKUPS_PREFIX}{}", manifest.backup_id))
-        .replace("{{taken_at}}", &manifest.snapshot.taken_at.to_string())
+        .replace("{{taken_at}}", &taken_at)
         .replace("{{postgres_version}}", &(manifest.postgres_version / 10_000).to_string())
         .replace("{{recipients}}", &recipients(manifest))
         .replace("{{create_database}}", &create_database(manifest))

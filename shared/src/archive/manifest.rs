@@ -296,6 +296,12 @@ impl Manifest {
         totals
     }
 
+    /// The first statement that does not lie within the definitions `sql`.
+    pub fn statement_outside(&self, sql: &str) -> Option<&str> {
+        let outside = self.schema.statements.iter().find(|statement| sql.get(statement.range()).is_none());
+        outside.map(|statement| statement.name.as_str())
+    }
+
     /// Every object that belongs to the backup besides the manifest: key and stored size.
     pub fn objects(&self) -> impl Iterator<Item = (&str, u64)> {
         let singles = [&self.schema.object, &self.instructions, &self.summary]

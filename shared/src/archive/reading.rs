@@ -18,6 +18,9 @@ use super::store::{ObjectReader, ObjectStore, StoreError, StoreErrorKind, read_w
 /// Definitions and instructions are text that a person can read.
 const DOCUMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// What is said of an object that is not there.
+pub const MISSING: &str = "it is missing";
+
 /// Chunks of stored bytes that wait for the thread that decodes them.
 const WAITING: usize = 4;
 
@@ -40,21 +43,36 @@ impl<S: ObjectStore> Backup<S> {
     pub async fn open(store: Arc<S>, id: BackupId) -> Result<Self, ArchiveError> {
         let bytes = match read_whole(&*store, &id.key(MANIFEST), MANIFEST_BYTES_MAX).await {
             Ok(bytes) => bytes,
-            Err(error) if error.kind == StoreErrorKind::NotFound => {
-                let mut objects = 0_u64;
-                store.list(&id.folder(), |_| objects += 1).await?;
-                let found = match objects {
-                    0 => "there is no such backup".to_owned(),
-                    _ => format!(
-                        "its folder has {objects} objects and no manifest.json: it still runs, or was never completed"
-                    ),
-                };
-                return Err(ArchiveError::BackupNotFound { backup_id: id.to_string(), found });
+            // A policy that lets one list only below a prefix makes S3 answer Denied for what is missing.
+            Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Denied) => {
+                return Err(Self::explain_missing(&*store, &id, error).await);
             }
             Err(error) => return Err(error.into()),
         };
         let manifest = Manifest::from_bytes(&id, &bytes)?;
         Ok(Self { store, id, manifest })
+    }
+
+    /// Why there is no manifest to read: the listing knows.
+    async fn explain_missing(store: &S, id: &BackupId, error: StoreError) -> ArchiveError {
+        let (mut objects, mut sealed) = (0_u64, false);
+        let manifest = id.key(MANIFEST);
+        let listed = store
+            .list(&id.folder(), |object| {
+                objects += 1;
+                sealed |= object.key == manifest;
+            })
+            .await;
+        if listed.is_err() || sealed {
+            return error.into();
+        }
+        let found = match objects {
+            0 => "there is no such backup".to_owned(),
+            _ => format!(
+                "its folder has {objects} objects and no manifest.json: it still runs, or was never completed"
+            ),
+        };
+        ArchiveError::BackupNotFound { backup_id: id.to_string(), found }
     }
 
     /// Damage as an error of this backup.
@@ -90,7 +108,7 @@ impl<S: ObjectStore> Backup<S> {
             })
             .await?;
         let missing = expected.keys().filter(|key| !found.contains(*key));
-        damage.extend(missing.map(|key| Damage::new(*key, "it is missing")));
+        damage.extend(missing.map(|key| Damage::new(*key, MISSING)));
         damage.sort_by(|one, other| one.object.cmp(&other.object));
         Ok(damage)
     }
@@ -189,7 +207,7 @@ impl From<DecodeError> for ReadError {
 impl From<StoreError> for ReadError {
     fn from(error: StoreError) -> Self {
         match error.kind {
-            StoreErrorKind::NotFound => Self::Damaged("it is missing".to_owned()),
+            StoreErrorKind::NotFound => Self::Damaged(MISSING.to_owned()),
             _ => Self::Store(error),
         }
     }

@@ -1,5 +1,6 @@
 //! Is a backup whole? Every object of the folder is compared with the manifest.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use tokio::task::JoinSet;
 use super::encryption::{Decryption, Identities};
 use super::error::{ArchiveError, Damage};
 use super::manifest::MANIFEST;
-use super::reading::{Backup, ReadError};
+use super::reading::{Backup, MISSING, ReadError};
 use super::store::ObjectStore;
 
 /// Parts that are read at a time. Each takes some 3 MB: chunks, a decompressor, a batch of rows.
@@ -62,20 +63,19 @@ pub async fn verify_full<S: ObjectStore>(
     let decryption = identities.opening(&backup.manifest)?;
     let mut damage = backup.check_listing().await?;
 
+    let missing: BTreeSet<String> =
+        damage.iter().filter(|known| known.reason == MISSING).map(|known| known.object.clone()).collect();
     let manifest = &backup.manifest;
     for object in [&manifest.instructions, &manifest.summary] {
-        note(&mut damage, &object.key, backup.read_document(object).await.map(drop))?;
-    }
-    let definitions = backup.read_definitions(&decryption).await;
-    let definitions = definitions.and_then(|sql| {
-        let cut = |statement: &super::manifest::StatementEntry| sql.get(statement.range()).is_none();
-        match manifest.schema.statements.iter().find(|statement| cut(statement)) {
-            Some(missing) => Err(ReadError::Damaged(format!("it has no statement for {}", missing.name))),
-            None => Ok(()),
+        if !missing.contains(&object.key) {
+            note(&mut damage, &object.key, backup.read_document(object).await.map(drop))?;
         }
-    });
-    note(&mut damage, &manifest.schema.object.key, definitions)?;
-    verify_parts(&backup, &decryption, &mut damage).await?;
+    }
+    if !missing.contains(&manifest.schema.object.key) {
+        let definitions = verify_definitions(&backup, &decryption).await;
+        note(&mut damage, &manifest.schema.object.key, definitions)?;
+    }
+    verify_parts(&backup, &decryption, &missing, &mut damage).await?;
 
     if !damage.is_empty() {
         damage.sort_by(|one, other| one.object.cmp(&other.object));
@@ -90,15 +90,28 @@ pub async fn verify_full<S: ObjectStore>(
     })
 }
 
+async fn verify_definitions<S: ObjectStore>(
+    backup: &Backup<S>,
+    decryption: &Decryption,
+) -> Result<(), ReadError> {
+    let sql = backup.read_definitions(decryption).await?;
+    match backup.manifest.statement_outside(&sql) {
+        Some(name) => Err(ReadError::Damaged(format!("it has no statement for {name}"))),
+        None => Ok(()),
+    }
+}
+
 async fn verify_parts<S: ObjectStore>(
     backup: &Arc<Backup<S>>,
     decryption: &Decryption,
+    missing: &BTreeSet<String>,
     damage: &mut Vec<Damage>,
 ) -> Result<(), ArchiveError> {
     let places = Arc::new(Semaphore::new(PARTS_AT_A_TIME));
     let mut running = JoinSet::new();
     for (table, entry) in backup.manifest.tables.iter().enumerate() {
-        for part in 0..entry.parts.len() {
+        let parts = (0..entry.parts.len()).filter(|part| !missing.contains(&entry.parts[*part].key));
+        for part in parts {
             let place = Arc::clone(&places).acquire_owned().await;
             let (backup, decryption) = (Arc::clone(backup), decryption.clone());
             running.spawn(async move {

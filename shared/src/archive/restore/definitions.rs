@@ -126,7 +126,8 @@ async fn run_phase(
                     statement.table.as_deref().is_none_or(|table| !busy_tables.contains(&table));
                 table_is_free && statement.after.iter().all(|other| !unfinished.contains(other))
             });
-            let (Some(ready), Some(mut connection)) = (ready, idle.pop()) else { break };
+            let Some(ready) = ready else { break };
+            let Some(mut connection) = idle.pop() else { break };
             let index = waiting.remove(ready);
             busy_tables.extend(statements[index].table.as_deref());
             let (operation, text) = (describe(&statements[index]), text(sql, &statements[index]).to_owned());

@@ -17,7 +17,6 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::encryption::{Decryption, Identities};
 use super::error::{ArchiveError, Damage};
-use super::manifest::Manifest;
 use super::reading::{Backup, ReadError};
 use super::store::ObjectStore;
 
@@ -123,19 +122,13 @@ async fn read_definitions<S: ObjectStore>(
 ) -> Result<String, ArchiveError> {
     let key = &backup.manifest.schema.object.key;
     let sql = backup.read_definitions(decryption).await.map_err(|error| unreadable(backup, key, error))?;
-    match statement_outside(&backup.manifest, &sql) {
+    match backup.manifest.statement_outside(&sql) {
         None => Ok(sql),
         Some(name) => {
             let reason = format!("it has no statement for {name}");
             Err(backup.damaged(vec![Damage::new(key, reason)]))
         }
     }
-}
-
-/// The first statement that the manifest places where the definitions have none.
-fn statement_outside<'a>(manifest: &'a Manifest, sql: &str) -> Option<&'a str> {
-    let outside = manifest.schema.statements.iter().find(|statement| sql.get(statement.range()).is_none());
-    outside.map(|statement| statement.name.as_str())
 }
 
 /// The small objects are not needed here, but a backup with a damaged object is not trusted in part.

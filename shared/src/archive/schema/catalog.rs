@@ -66,6 +66,10 @@ pub(super) enum Class {
     Operator,
     OperatorFamily,
     OperatorClass,
+    /// An operator of a class or family.
+    OperatorMember,
+    /// A support function of a class or family.
+    SupportMember,
     Cast,
     TextDictionary,
     TextConfiguration,
@@ -77,6 +81,13 @@ pub(super) enum Class {
     Trigger,
     Policy,
     Statistics,
+    Conversion,
+    Language,
+    AccessMethod,
+    ForeignDataWrapper,
+    TextParser,
+    TextTemplate,
+    Transform,
     Publication,
     EventTrigger,
     /// The second half of a view that stands in a cycle; oid of the view.
@@ -89,7 +100,7 @@ pub(super) enum Class {
     Refresh,
     /// Row security of a table; oid of the table.
     RowSecurity,
-    /// What Postgres has and this module does not make. The second half of the key tells them apart.
+    /// What Postgres has and this module does not make.
     Other,
 }
 
@@ -105,6 +116,8 @@ impl Class {
             "pg_operator" => Self::Operator,
             "pg_opfamily" => Self::OperatorFamily,
             "pg_opclass" => Self::OperatorClass,
+            "pg_amop" => Self::OperatorMember,
+            "pg_amproc" => Self::SupportMember,
             "pg_cast" => Self::Cast,
             "pg_ts_dict" => Self::TextDictionary,
             "pg_ts_config" => Self::TextConfiguration,
@@ -116,9 +129,53 @@ impl Class {
             "pg_trigger" => Self::Trigger,
             "pg_policy" => Self::Policy,
             "pg_statistic_ext" => Self::Statistics,
-            "pg_publication" => Self::Publication,
             "pg_event_trigger" => Self::EventTrigger,
+            "pg_conversion" => Self::Conversion,
+            "pg_language" => Self::Language,
+            "pg_am" => Self::AccessMethod,
+            "pg_foreign_data_wrapper" => Self::ForeignDataWrapper,
+            "pg_ts_parser" => Self::TextParser,
+            "pg_ts_template" => Self::TextTemplate,
+            "pg_transform" => Self::Transform,
+            "pg_publication" => Self::Publication,
             _ => Self::Other,
+        }
+    }
+
+    /// The catalog's name, for what has one.
+    pub(super) fn catalog(self) -> Option<&'static str> {
+        match self {
+            Self::Namespace => Some("pg_namespace"),
+            Self::Extension => Some("pg_extension"),
+            Self::Collation => Some("pg_collation"),
+            Self::Type => Some("pg_type"),
+            Self::Proc => Some("pg_proc"),
+            Self::Operator => Some("pg_operator"),
+            Self::OperatorFamily => Some("pg_opfamily"),
+            Self::OperatorClass => Some("pg_opclass"),
+            Self::OperatorMember => Some("pg_amop"),
+            Self::SupportMember => Some("pg_amproc"),
+            Self::Cast => Some("pg_cast"),
+            Self::TextDictionary => Some("pg_ts_dict"),
+            Self::TextConfiguration => Some("pg_ts_config"),
+            Self::ForeignServer => Some("pg_foreign_server"),
+            Self::Relation => Some("pg_class"),
+            Self::Default => Some("pg_attrdef"),
+            Self::Constraint => Some("pg_constraint"),
+            Self::Rewrite => Some("pg_rewrite"),
+            Self::Trigger => Some("pg_trigger"),
+            Self::Policy => Some("pg_policy"),
+            Self::Statistics => Some("pg_statistic_ext"),
+            Self::EventTrigger => Some("pg_event_trigger"),
+            Self::Conversion => Some("pg_conversion"),
+            Self::Language => Some("pg_language"),
+            Self::AccessMethod => Some("pg_am"),
+            Self::ForeignDataWrapper => Some("pg_foreign_data_wrapper"),
+            Self::TextParser => Some("pg_ts_parser"),
+            Self::TextTemplate => Some("pg_ts_template"),
+            Self::Transform => Some("pg_transform"),
+            Self::Publication => Some("pg_publication"),
+            _ => None,
         }
     }
 }

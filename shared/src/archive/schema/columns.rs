@@ -34,6 +34,7 @@ pub(super) struct ColumnRow {
     parent_has_default: bool,
     parent_same_generated: bool,
     parent_not_null: bool,
+    parent_not_null_unchecked: bool,
     pub(super) not_null_oid: Option<i64>,
     pub(super) not_null_name: Option<String>,
     pub(super) not_null_ident: Option<String>,
@@ -156,7 +157,9 @@ impl ColumnRow {
             }
             return;
         };
-        let is_local = self.not_null_local == Some(true);
+        // A child may have checked what its parent has not; only what is said of the child itself keeps that.
+        let is_local = self.not_null_local == Some(true)
+            || self.parent_not_null_unchecked && self.not_null_valid == Some(true);
         let no_inherit = if self.not_null_no_inherit == Some(true) { " NO INHERIT" } else { "" };
         if self.not_null_valid == Some(false) {
             if is_local {

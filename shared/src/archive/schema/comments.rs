@@ -50,14 +50,15 @@ pub(super) async fn read_comments(
         };
         let sql = format!("COMMENT ON {target} IS {}", literal(&row.text));
         // Only an owner comments; extensions and `public` may belong to whoever made the database.
-        let not_ours = matches!(key.class, Class::Extension | Class::Namespace);
-        let sql = if not_ours || node.phase == Phase::Ownership { guarded(&[], &[sql]) } else { sql };
+        let not_ours = key.class == Class::Extension || target == "SCHEMA public";
+        let may_be_absent = matches!(node.phase, Phase::Ownership | Phase::EventTriggers);
+        let sql = if not_ours || may_be_absent { guarded(&[], &[sql]) } else { sql };
         comments.entry(node.key).or_default().push(Statement {
             kind: ObjectKind::Comment,
             schema: node.schema.clone(),
             name: node.name.clone(),
             phase: match node.phase {
-                phase @ (Phase::PreData | Phase::Publications | Phase::Ownership) => phase,
+                phase @ (Phase::PreData | Phase::EventTriggers | Phase::Ownership) => phase,
                 _ => Phase::Comments,
             },
             table: node.table.clone(),

@@ -110,6 +110,7 @@ pub(super) struct Graph {
     edges: BTreeSet<(Key, Key)>,
     /// How `COMMENT ON` names what is only a part of another object.
     targets: HashMap<Key, String>,
+    refused: HashSet<Key>,
     pub(super) unsupported: Vec<Unsupported>,
 }
 
@@ -212,8 +213,15 @@ impl Graph {
             .collect()
     }
 
+    /// Makes the order possible: takes cycles apart, and moves what has to wait into later phases.
+    pub(super) fn settle(&mut self) {
+        self.break_cycles();
+        let needs = self.adjacency();
+        self.promote(&needs);
+    }
+
     /// Takes cycles apart; what cannot be is named and cut.
-    pub(super) fn break_cycles(&mut self) {
+    fn break_cycles(&mut self) {
         loop {
             let needs = self.adjacency();
             let cycles: Vec<Vec<usize>> =
@@ -318,6 +326,19 @@ impl Graph {
         self.edges = kept;
     }
 
+    /// Marks what is named as unsupported already.
+    pub(super) fn refuse(&mut self, key: Key, unsupported: Unsupported) {
+        self.refused.insert(key);
+        self.unsupported.push(unsupported);
+    }
+
+    /// Whether this object, or what it is part of, was made here or named as unsupported.
+    pub(super) fn accounts_for(&self, key: Key) -> bool {
+        self.resolve(key).is_some()
+            || self.refused.contains(&key)
+            || self.alias.get(&key).is_some_and(|whole| self.refused.contains(whole))
+    }
+
     /// Edges from emitted objects to objects that are neither emitted nor part of one.
     pub(super) fn dangling(&self) -> Vec<(Key, Key)> {
         self.edges
@@ -327,10 +348,9 @@ impl Graph {
             .collect()
     }
 
-    /// The nodes in order, with the positions of what each needs.
-    pub(super) fn order(&mut self) -> Vec<(Node, Vec<usize>)> {
+    /// The nodes in order, with the positions of what each needs. Call [`Graph::settle`] first.
+    pub(super) fn order(&self) -> Vec<(Node, Vec<usize>)> {
         let needs = self.adjacency();
-        self.promote(&needs);
         let mut needed_by = vec![Vec::new(); needs.len()];
         let mut open: Vec<usize> = needs.iter().map(Vec::len).collect();
         for (at, list) in needs.iter().enumerate() {

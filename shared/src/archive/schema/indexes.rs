@@ -44,11 +44,14 @@ pub(super) async fn add_indexes(
         let key = Key::relation(index.oid);
         if !index.is_valid && index.table_kind != "p" {
             // What a failed CREATE INDEX CONCURRENTLY leaves behind.
-            graph.unsupported.push(Unsupported {
-                kind: "invalid index".into(),
-                name: index.ident.clone(),
-                why: "it is not valid in the source; drop it there or make it again".into(),
-            });
+            graph.refuse(
+                key,
+                Unsupported {
+                    kind: "invalid index".into(),
+                    name: index.ident.clone(),
+                    why: "it is not valid in the source; drop it there or make it again".into(),
+                },
+            );
             continue;
         }
         if graph.get(key).is_some() {

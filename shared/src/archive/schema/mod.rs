@@ -10,6 +10,7 @@
 //! whatever their number. Postgres 14 to 18.
 
 mod catalog;
+mod census;
 mod columns;
 mod comments;
 mod constraints;
@@ -19,12 +20,16 @@ mod error;
 mod graph;
 mod indexes;
 mod namespaces;
+mod operators;
 mod ownership;
+mod privileges;
 mod routines;
 mod selection;
 mod sequences;
+mod servers;
 mod statement;
 mod tables;
+mod text_search;
 mod triggers;
 mod types;
 mod views;
@@ -71,16 +76,24 @@ async fn read_pinned(
     namespaces::add_namespaces(conn, &schemas, &mut graph).await?;
     types::add_types(conn, &schemas, &mut graph, &constraints).await?;
     routines::add_routines(conn, &schemas, &mut graph).await?;
+    operators::add_operators(conn, &schemas, &mut graph).await?;
+    text_search::add_text_search(conn, &schemas, &mut graph).await?;
+    servers::add_servers(conn, &schemas, &mut graph).await?;
     let identities = sequences::add_sequences(conn, &schemas, &mut graph).await?;
     let tables = tables::add_relations(conn, &schemas, &mut graph, &identities, &constraints).await?;
     constraints::add_keys(&mut graph, &constraints);
     triggers::add_watchers(conn, &schemas, &mut graph).await?;
-    dependencies::add_dependencies(conn, &schemas, &mut graph).await?;
+    let bonds = dependencies::add_dependencies(conn, &schemas, &mut graph).await?;
     views::add_refreshes(&mut graph, &tables);
     indexes::add_indexes(conn, &schemas, &mut graph).await?;
-    graph.break_cycles();
+    dependencies::add_bonds(&mut graph, &bonds);
+    graph.settle();
     let comments = comments::read_comments(conn, &schemas, &graph).await?;
-    Ok(arrange(&mut graph, comments))
+    let owned = privileges::read_ownership(conn, &schemas, &mut graph).await?;
+    census::name_the_rest(conn, &schemas, &mut graph).await?;
+    let mut dump = arrange(&mut graph, comments);
+    dump.ownership.extend(owned);
+    Ok(dump)
 }
 
 /// Puts the ordered nodes into the lists of a dump.
@@ -110,7 +123,9 @@ fn arrange(graph: &mut Graph, mut comments: HashMap<Key, Vec<Statement>>) -> Sch
         ends.push(list.len() - 1);
         for comment in comments.remove(&node.key).unwrap_or_default() {
             if comment.phase == node.phase {
-                list.push(comment);
+                let after =
+                    if node.phase == Phase::PreData { Vec::new() } else { vec![ends[ends.len() - 1]] };
+                list.push(Statement { after, ..comment });
             } else {
                 late_comments.push(comment);
             }

@@ -5,6 +5,15 @@ use super::catalog::literal;
 /// A block that runs `commands` if every role is there, and says so with a notice if one is not, or if whoever
 /// restores may not do it.
 pub(super) fn guarded(roles: &[&str], commands: &[String]) -> String {
+    block(roles, commands, None)
+}
+
+/// The same, run as a role: whoever passes on a privilege is named in it.
+pub(super) fn guarded_as(role: &str, roles: &[&str], commands: &[String]) -> String {
+    block(roles, commands, Some(role))
+}
+
+fn block(roles: &[&str], commands: &[String], as_role: Option<&str>) -> String {
     let mut body = String::new();
     for role in roles {
         let role = literal(role);
@@ -16,11 +25,19 @@ pub(super) fn guarded(roles: &[&str], commands: &[String]) -> String {
             literal(commands.first().map_or("", String::as_str))
         ));
     }
+    if let Some(role) = as_role {
+        body.push_str(&format!("    PERFORM pg_catalog.set_config('role', {}, true);\n", literal(role)));
+    }
     for command in commands {
         body.push_str(&format!("    EXECUTE {};\n", literal(command)));
     }
+    let mut declare = "";
+    if as_role.is_some() {
+        declare = "\nDECLARE\n    before text := pg_catalog.current_setting('role');";
+        body.push_str("    PERFORM pg_catalog.set_config('role', before, true);\n");
+    }
     let block = format!(
-        "\nBEGIN\n{body}EXCEPTION WHEN insufficient_privilege OR undefined_object THEN\n    \
+        "{declare}\nBEGIN\n{body}EXCEPTION WHEN insufficient_privilege OR undefined_object THEN\n    \
          RAISE NOTICE 'skipped: %', SQLERRM;\nEND\n"
     );
     let mut tag = "guard".to_owned();

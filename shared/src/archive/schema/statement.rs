@@ -64,8 +64,6 @@ pub enum ObjectKind {
     Policy,
     /// Row security of a table, switched on or forced.
     RowSecurity,
-    /// A publication.
-    Publication,
     /// An event trigger.
     EventTrigger,
     /// A comment.
@@ -100,8 +98,8 @@ pub enum Phase {
     Triggers,
     /// Comments on what was made after the data.
     Comments,
-    /// Publications and event triggers.
-    Publications,
+    /// Event triggers, which would see everything made after them.
+    EventTriggers,
     /// Owners, grants and default privileges: each skips, with a notice, a role that is not there.
     Ownership,
 }

@@ -74,7 +74,7 @@ struct StatisticsRow {
 }
 
 /// `pg_trigger.tgenabled` and `pg_rewrite.ev_enabled`, as `ALTER TABLE` says it.
-fn state_verb(state: &str) -> &'static str {
+pub(super) fn state_verb(state: &str) -> &'static str {
     match state {
         "D" => "DISABLE",
         "R" => "ENABLE REPLICA",

@@ -76,11 +76,14 @@ pub(super) async fn add_types(
                     _ if !row.is_defined => ("shell type", "it is declared and not defined"),
                     _ => ("base type", "its input and output functions are written in C"),
                 };
-                graph.unsupported.push(Unsupported {
-                    kind: kind.into(),
-                    name: row.ident.clone(),
-                    why: format!("{why}; whatever uses it cannot be restored without it"),
-                });
+                graph.refuse(
+                    key,
+                    Unsupported {
+                        kind: kind.into(),
+                        name: row.ident.clone(),
+                        why: format!("{why}; whatever uses it cannot be restored without it"),
+                    },
+                );
                 continue;
             }
         };

@@ -29,6 +29,7 @@ SELECT a.attrelid::int8 AS relation,
        coalesce(parent.has_default, false) AS parent_has_default,
        coalesce(parent.same_generated, false) AS parent_same_generated,
        coalesce(parent.not_null, false) AS parent_not_null,
+       coalesce(parent.not_null_unchecked, false) AS parent_not_null_unchecked,
        k.oid::int8 AS not_null_oid,
        k.conname::text AS not_null_name,
        quote_ident(k.conname) AS not_null_ident,
@@ -47,10 +48,13 @@ LEFT JOIN LATERAL (
     SELECT bool_or(pd.oid IS NOT NULL) AS has_default,
            bool_or(pa.attgenerated <> '' AND pa.attgenerated = a.attgenerated
                    AND pg_get_expr(pd.adbin, pd.adrelid) = pg_get_expr(d.adbin, d.adrelid)) AS same_generated,
-           bool_or(pa.attnotnull) AS not_null
+           bool_or(pa.attnotnull) AS not_null,
+           bool_or(NOT pk.convalidated) AS not_null_unchecked
     FROM pg_catalog.pg_inherits i
     JOIN pg_catalog.pg_attribute pa ON pa.attrelid = i.inhparent AND pa.attname = a.attname
     LEFT JOIN pg_catalog.pg_attrdef pd ON pd.adrelid = pa.attrelid AND pd.adnum = pa.attnum
+    LEFT JOIN pg_catalog.pg_constraint pk
+           ON pk.conrelid = pa.attrelid AND pk.contype = 'n' AND pk.conkey = ARRAY[pa.attnum]
     WHERE a.attinhcount > 0 AND i.inhrelid = a.attrelid AND NOT pa.attisdropped
 ) parent ON true
 WHERE c.relnamespace::int8 = ANY ($1)

@@ -15,7 +15,8 @@ SELECT c.oid::int8 AS oid,
        o.number::int4 AS owner_column,
        o.ident AS owner_ident,
        o.column_ident AS owner_column_ident,
-       o.persistence AS owner_persistence,
+       -- Before 15 a sequence was logged whatever its table was.
+       CASE WHEN current_setting('server_version_num')::int4 >= 150000 THEN o.persistence END AS owner_persistence,
        coalesce(o.is_identity, false) AS is_identity
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
