@@ -1,13 +1,18 @@
 //! End-to-end tests on the local stack, in one binary.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod backup_restore;
+mod corruption;
 mod http;
+mod operators;
 mod schema_pg_dump;
 mod stack_ends;
 mod stack_front;
 mod stack_lambda;
 mod stack_postgres;
 mod stack_stores;
+mod story;
 mod stripe_stand_in;
 mod support;
 mod webhook;
