@@ -1,5 +1,6 @@
 //! End-to-end tests on the local stack, in one binary.
 
+mod backup_faults;
 mod backup_restore;
 mod corruption;
 mod schema_pg_dump;
