@@ -61,7 +61,7 @@ pub fn target(what: &str) -> String {
 }
 
 /// `pg_dump`'s output with the rows of each table sorted and without what differs between two runs.
-async fn dump(stack: &Stack, url: &str) -> String {
+pub async fn dump(stack: &Stack, url: &str) -> String {
     let text = stack.postgres.pg_dump(url, &[]).await.unwrap();
     let mut dump = String::new();
     let mut rows: Option<Vec<&str>> = None;
@@ -89,7 +89,7 @@ async fn dump(stack: &Stack, url: &str) -> String {
     dump
 }
 
-fn assert_same_dump(expected: &str, found: &str) {
+pub fn assert_same_dump(expected: &str, found: &str) {
     if expected == found {
         return;
     }

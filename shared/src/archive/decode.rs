@@ -192,3 +192,116 @@ pub fn prove_stored(
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::encode::{Encoded, encode_rows};
+    use crate::archive::encryption::Encryption;
+
+    const ROWS: &[u8] = b"1\ta\n2\tb\n3\t\\N\n";
+
+    struct Stored {
+        bytes: Vec<u8>,
+        entry: PartEntry,
+        decryption: Decryption,
+    }
+
+    fn encode(encryption: &Encryption) -> (Vec<u8>, Encoded) {
+        let (batches_in, batches_out) = mpsc::channel(4);
+        let (stored_in, mut stored_out) = mpsc::channel(4);
+        batches_in.try_send(Flow::Chunk(ROWS[..6].to_vec())).expect("room");
+        batches_in.try_send(Flow::Chunk(ROWS[6..].to_vec())).expect("room");
+        batches_in.try_send(Flow::End).expect("room");
+        let encoded = encode_rows(batches_out, stored_in, 2, encryption).expect("encoded");
+        let mut bytes = Vec::new();
+        while let Ok(Flow::Chunk(chunk)) = stored_out.try_recv() {
+            bytes.extend_from_slice(&chunk);
+        }
+        (bytes, encoded)
+    }
+
+    fn stored(encrypted: bool) -> Stored {
+        let identity = age::x25519::Identity::generate();
+        let recipient = identity.to_public().to_string().parse().expect("its own recipient");
+        let (encryption, decryption) = if encrypted {
+            (Encryption::Age(vec![recipient]), Decryption::Age(identity))
+        } else {
+            (Encryption::None, Decryption::None)
+        };
+        let (bytes, encoded) = encode(&encryption);
+        let entry = PartEntry {
+            key: "part".to_owned(),
+            rows: encoded.digest.rows,
+            digest: encoded.digest.sum,
+            bytes_raw: encoded.bytes_raw,
+            bytes_stored: encoded.bytes_stored,
+            sha256: hex::encode(encoded.sha256),
+        };
+        Stored { bytes, entry, decryption }
+    }
+
+    fn decode(stored: &Stored, bytes: &[u8], columns: usize, whole: bool) -> Result<Vec<u8>, DecodeError> {
+        let (stored_in, stored_out) = mpsc::channel(64);
+        for chunk in bytes.chunks(50) {
+            stored_in.try_send(Flow::Chunk(Bytes::copy_from_slice(chunk))).expect("room");
+        }
+        if whole {
+            stored_in.try_send(Flow::End).expect("room");
+        }
+        drop(stored_in);
+        let mut rows = Vec::new();
+        decode_rows(stored_out, &stored.entry, columns, &stored.decryption, |batch| {
+            rows.extend_from_slice(&batch);
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    #[test]
+    fn rows_come_back_to_the_byte() {
+        for encrypted in [true, false] {
+            let stored = stored(encrypted);
+            assert_eq!(stored.entry.rows, 3);
+            assert_eq!(stored.entry.bytes_stored, stored.bytes.len() as u64);
+            assert_eq!(decode(&stored, &stored.bytes, 2, true).expect("whole"), ROWS);
+        }
+    }
+
+    #[test]
+    fn any_changed_byte_is_damage_and_gives_no_ok() {
+        for encrypted in [true, false] {
+            let stored = stored(encrypted);
+            for position in 0..stored.bytes.len() {
+                let mut damaged = stored.bytes.clone();
+                damaged[position] ^= 1;
+                let error = decode(&stored, &damaged, 2, true).expect_err("damaged");
+                assert!(matches!(error, DecodeError::Damaged(_)), "byte {position}: {error}");
+                let cut = decode(&stored, &stored.bytes[..position], 2, true).expect_err("cut");
+                assert!(matches!(cut, DecodeError::Damaged(_)), "cut at {position}: {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_that_breaks_off_is_not_called_damage() {
+        let stored = stored(true);
+        for length in [0, 10, stored.bytes.len()] {
+            let error = decode(&stored, &stored.bytes[..length], 2, false).expect_err("broken off");
+            assert!(matches!(error, DecodeError::CutOff), "{length}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_wrongly_is_found_though_its_bytes_are_unchanged() {
+        let mut stored = stored(true);
+        assert!(decode(&stored, &stored.bytes, 3, true).is_err(), "another shape");
+        stored.entry.rows = 4;
+        assert!(decode(&stored, &stored.bytes, 2, true).is_err(), "another count");
+        stored.entry.rows = 3;
+        stored.entry.digest = crate::archive::digest::RowSum::default();
+        assert!(decode(&stored, &stored.bytes, 2, true).is_err(), "another digest");
+        stored.decryption = Decryption::Age(age::x25519::Identity::generate());
+        assert!(decode(&stored, &stored.bytes, 2, true).is_err(), "another key");
+    }
+}

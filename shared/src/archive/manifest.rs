@@ -389,3 +389,118 @@ fn prove_whole(bytes: &[u8]) -> Result<(), &'static str> {
         Err("its bytes do not match its content_sha256")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    fn object(key: &str) -> StoredObject {
+        StoredObject { key: key.to_owned(), bytes_raw: 3, bytes_stored: 5, sha256: "00".repeat(32) }
+    }
+
+    fn manifest() -> Manifest {
+        let at = datetime!(2026-11-21 02:00:00 UTC);
+        let mut digest = TableDigest::default();
+        digest.add_line(b"1");
+        let part = PartEntry {
+            key: "data/public.t/00000.copy.zst.age".to_owned(),
+            rows: digest.rows,
+            digest: digest.sum,
+            bytes_raw: 2,
+            bytes_stored: 300,
+            sha256: "11".repeat(32),
+        };
+        let mut manifest = Manifest {
+            format_version: FORMAT_VERSION,
+            backup_id: "20261121T020000Z-full-7f3a9c01".to_owned(),
+            backup_type: "full".to_owned(),
+            label: None,
+            recoup_version: "0.1.0".to_owned(),
+            postgres_version: 150_018,
+            database: DatabaseTraits {
+                name: "shop".to_owned(),
+                encoding: "UTF8".to_owned(),
+                locale_provider: "libc".to_owned(),
+                collate: "C".to_owned(),
+                ctype: "C".to_owned(),
+                locale: None,
+                icu_rules: None,
+            },
+            schemas: Vec::new(),
+            snapshot: Snapshot {
+                id: "1-1".to_owned(),
+                transactions: "1:1:".to_owned(),
+                lsn: None,
+                taken_at: at,
+            },
+            started_at: at,
+            finished_at: at,
+            expires_at: at,
+            table_format: "copy".to_owned(),
+            compression: "zstd".to_owned(),
+            encryption: Encryption { method: "none".to_owned(), recipients: Vec::new() },
+            schema: SchemaEntry { object: object("schema.sql"), statements: Vec::new() },
+            instructions: object("RESTORE.md"),
+            summary: object("summary/x"),
+            tables: vec![TableEntry {
+                schema: "public".to_owned(),
+                name: "t".to_owned(),
+                columns: vec![Column { name: "a".to_owned(), data_type: "integer".to_owned() }],
+                row_count: digest.rows,
+                digest: digest.sum,
+                parts: vec![part],
+            }],
+            sequences: Vec::new(),
+            unsupported: Vec::new(),
+            totals: Totals::default(),
+            content_sha256: String::new(),
+        };
+        manifest.totals = manifest.sum_totals();
+        manifest
+    }
+
+    fn read(bytes: &[u8]) -> Result<Manifest, ArchiveError> {
+        Manifest::from_bytes(&"20261121T020000Z-full-7f3a9c01".parse().expect("an id"), bytes)
+    }
+
+    #[test]
+    fn a_manifest_reads_back_and_any_changed_byte_of_it_is_found() {
+        let bytes = manifest().to_bytes();
+        let back = read(&bytes).expect("whole");
+        assert_eq!(Manifest { content_sha256: String::new(), ..back }, manifest());
+        for position in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 1;
+            let error = read(&damaged).expect_err("damaged");
+            assert_eq!(error.error_type(), "BackupDamaged", "byte {position}");
+            assert!(read(&bytes[..position]).is_err(), "cut at {position}");
+        }
+        assert!(read(&[&bytes[..], b"\n"].concat()).is_err());
+    }
+
+    #[test]
+    fn statements_that_contradict_each_other_are_found() {
+        let changes: [fn(&mut Manifest); 5] = [
+            |manifest| manifest.backup_id = "20261121T020000Z-full-00000000".to_owned(),
+            |manifest| manifest.totals.rows += 1,
+            |manifest| manifest.tables[0].row_count += 1,
+            |manifest| manifest.tables[0].parts[0].digest = RowSum::default(),
+            |manifest| manifest.instructions.key = manifest.summary.key.clone(),
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            let mut changed = manifest();
+            change(&mut changed);
+            let error = read(&changed.to_bytes()).expect_err("contradiction");
+            assert_eq!(error.error_type(), "BackupDamaged", "change {index}");
+        }
+    }
+
+    #[test]
+    fn a_later_format_is_named_and_not_guessed_at() {
+        let later = Manifest { format_version: 2, ..manifest() };
+        let error = read(&later.to_bytes()).expect_err("later");
+        assert_eq!(error.error_type(), "BackupFormatUnknown");
+        assert!(error.to_string().contains("version 2"), "{error}");
+    }
+}

@@ -1,0 +1,183 @@
+//! Backups under load, and backups that something interrupts.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use http::StatusCode;
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use stack::Stack;
+
+use crate::backup_restore::{
+    archive_stack, databases_like, execute, fail, full_backup, id_of, succeed, target,
+};
+
+const BULK: &str = "
+    CREATE TABLE bulk (a int, b bytea);
+    INSERT INTO bulk
+    SELECT i, decode(repeat(md5(i::text) || md5((i * 7)::text), 8), 'hex') FROM generate_series(1, 150000) AS i;
+";
+
+/// The bucket shows no backup, and `backup` makes a whole one.
+async fn assert_none_and_works_again(stack: &Stack) {
+    let list = succeed(stack, "backup", json!({"action": "list"})).await;
+    assert_eq!(list["backups"], json!([]));
+    let backup_id = id_of(&full_backup(stack).await);
+    succeed(stack, "verify", json!({"action": "full", "backup_id": backup_id})).await;
+}
+
+/// Waits until a session of the backup function is in `state`.
+async fn until_session(stack: &Stack, condition: &str) -> i32 {
+    let sql = format!(
+        "SELECT pid FROM pg_stat_activity
+        WHERE application_name = 'recoup backup' AND datname = current_database() AND {condition}"
+    );
+    for _ in 0..2000 {
+        let pid =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(sql.clone())).fetch_optional(&stack.pool).await.unwrap();
+        if let Some(pid) = pid {
+            return pid;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("no session of the backup with {condition} in ten seconds");
+}
+
+#[tokio::test]
+async fn a_backup_under_load_shows_one_instant() {
+    let stack = archive_stack().start().await.unwrap();
+    execute(&stack.database_url, "CREATE TABLE debits (id serial); CREATE TABLE credits (id serial);").await;
+    execute(&stack.database_url, BULK).await;
+    let done = AtomicBool::new(false);
+    let writes = async {
+        let mut connection = PgConnection::connect(&stack.database_url).await.unwrap();
+        let mut transfers = 0_u32;
+        while !done.load(Ordering::Relaxed) {
+            let both = "INSERT INTO debits DEFAULT VALUES; INSERT INTO credits DEFAULT VALUES";
+            sqlx::raw_sql(both).execute(&mut connection).await.unwrap();
+            transfers += 1;
+        }
+        transfers
+    };
+    let backups = async {
+        let backup = full_backup(&stack).await;
+        done.store(true, Ordering::Relaxed);
+        backup
+    };
+
+    let (transfers, backup) = tokio::join!(writes, backups);
+
+    let rows = |name: &str| {
+        let tables = backup["tables"].as_array().unwrap();
+        tables.iter().find(|table| table["table"] == name).unwrap()["rows"].as_u64().unwrap()
+    };
+    assert!(transfers > 20, "only {transfers} transfers while the backup ran");
+    assert!(rows("public.debits") < u64::from(transfers), "no transfer came after the snapshot");
+    assert_eq!(rows("public.debits"), rows("public.credits"));
+    let copy = target("load");
+    let request = json!({"action": "backup_restore", "backup_id": id_of(&backup), "target_database": copy});
+    let restored = succeed(&stack, "restore", request).await;
+    execute(stack.postgres.url(), &format!("DROP DATABASE {copy} WITH (FORCE)")).await;
+    assert_eq!(restored["difference_to_production"]["result"], "different");
+}
+
+#[tokio::test]
+async fn a_table_that_is_truncated_between_snapshot_and_lock_is_refused() {
+    let stack = archive_stack().start().await.unwrap();
+    execute(&stack.database_url, "CREATE TABLE emptied (a int); INSERT INTO emptied VALUES (1)").await;
+    let mut other = PgConnection::connect(&stack.database_url).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE emptied").execute(&mut other).await.unwrap();
+
+    let truncate = async {
+        // The backup has its snapshot and waits for its lock.
+        until_session(&stack, "wait_event_type = 'Lock'").await;
+        sqlx::raw_sql("TRUNCATE emptied; COMMIT").execute(&mut other).await.unwrap();
+    };
+    let ((error_type, message), ()) =
+        tokio::join!(fail(&stack, "backup", json!({"backup_type": "full"})), truncate);
+
+    assert_eq!(error_type, "TableChanged", "{message}");
+    assert!(message.contains("public.emptied"), "{message}");
+    assert_none_and_works_again(&stack).await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_cut_ends_the_backup_without_a_trace() {
+    let stack = archive_stack().start().await.unwrap();
+    execute(&stack.database_url, BULK).await;
+
+    let cut = async {
+        let pid = until_session(&stack, "query LIKE 'COPY%bulk%' AND state = 'active'").await;
+        let ended: bool = sqlx::query_scalar("SELECT pg_terminate_backend($1)")
+            .bind(pid)
+            .fetch_one(&stack.pool)
+            .await
+            .unwrap();
+        assert!(ended);
+    };
+    let ((error_type, message), ()) =
+        tokio::join!(fail(&stack, "backup", json!({"backup_type": "full"})), cut);
+
+    assert_eq!(error_type, "DatabaseUnavailable", "{message}");
+    assert!(message.contains("public.bulk") && message.contains("has no manifest"), "{message}");
+    assert_none_and_works_again(&stack).await;
+}
+
+#[tokio::test]
+async fn a_backup_that_is_killed_is_no_backup() {
+    let stack = archive_stack().start().await.unwrap();
+    execute(&stack.database_url, BULK).await;
+
+    let kill = async {
+        until_session(&stack, "query LIKE 'COPY%bulk%'").await;
+        stack.lambda.kill("backup").unwrap();
+    };
+    let (reply, ()) = tokio::join!(stack.invoke("backup", json!({"backup_type": "full"})), kill);
+
+    assert!(reply.unwrap().function_error.is_some());
+    assert_none_and_works_again(&stack).await;
+}
+
+#[tokio::test]
+async fn a_full_store_is_called_full() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let full = "<Error><Code>QuotaExceeded</Code><Message>no room left</Message></Error>";
+    let store = Router::new().fallback(move || async move { (StatusCode::INSUFFICIENT_STORAGE, full) });
+    let serving = tokio::spawn(async move { axum::serve(listener, store).await });
+    let stack = archive_stack().env("backup", "AWS_ENDPOINT_URL_S3", &endpoint).start().await.unwrap();
+
+    let (error_type, message) = fail(&stack, "backup", json!({"backup_type": "full"})).await;
+
+    serving.abort();
+    assert_eq!(error_type, "StoreFull", "{message}");
+    assert!(message.contains("make room"), "{message}");
+}
+
+#[tokio::test]
+async fn a_restore_whose_session_is_cut_leaves_no_database() {
+    let stack = archive_stack().start().await.unwrap();
+    execute(&stack.database_url, BULK).await;
+    full_backup(&stack).await;
+    let copy = target("cut");
+
+    let cut = async {
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND query LIKE 'COPY%bulk%'";
+        for _ in 0..2000 {
+            let ended: Option<bool> =
+                sqlx::query_scalar(sql).bind(&copy).fetch_optional(&stack.pool).await.unwrap();
+            if ended.is_some() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        panic!("no load was seen in time");
+    };
+    let request = json!({"action": "backup_restore", "backup_id": "latest", "target_database": copy});
+    let ((error_type, message), ()) = tokio::join!(fail(&stack, "restore", request), cut);
+
+    assert_eq!(error_type, "DatabaseUnavailable", "{message}");
+    assert!(message.contains("was dropped; production was not touched"), "{message}");
+    assert_eq!(databases_like(&stack, &copy).await, Vec::<String>::new());
+}
