@@ -6,6 +6,7 @@ mod backup_restore;
 mod corruption;
 mod http;
 mod operators;
+mod order;
 mod schema_pg_dump;
 mod stack_ends;
 mod stack_front;

@@ -12,6 +12,7 @@ use super::customer::Customer;
 use super::field::Fault;
 use super::payment_intent::PaymentIntent;
 use super::refund::Refund;
+use super::tie::Mirror;
 
 /// A query whose first nine values are the event's own.
 pub type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -57,7 +58,7 @@ impl Effect {
                 None => return Ok(Understood::Ignored("a setup session sells nothing")),
             },
             "charge.refund.updated" | "refund.created" | "refund.updated" | "refund.failed" => {
-                Self::Refund(Box::new(Refund::read(object)?))
+                Self::Refund(Box::new(Refund::read(kind, object)?))
             }
             "customer.created" | "customer.updated" | "customer.deleted" => {
                 Self::Customer(Customer::read(kind, object)?)
@@ -96,6 +97,19 @@ impl Effect {
             Self::Refund(refund) => refund.rank(),
             Self::Customer(customer) => customer.rank(),
             Self::CatalogItem(item) => item.rank(),
+        }
+    }
+
+    /// The object that this effect writes, where events of one second can be tied: see [`super::tie`].
+    pub fn mirrors(&self) -> Option<(Mirror, &str)> {
+        match self {
+            Self::PaymentIntent(payment) => Some((Mirror::Payments, payment.id())),
+            Self::Charge(charge) => Some((Mirror::Charges, charge.id())),
+            Self::Refund(refund) => Some((Mirror::Refunds, refund.id())),
+            Self::Customer(customer) => Some((Mirror::Customers, customer.id())),
+            Self::CatalogItem(item) => Some((Mirror::CatalogItems, item.id())),
+            // Each of a session's events shows another step of its life.
+            Self::CheckoutSession(_) => None,
         }
     }
 
