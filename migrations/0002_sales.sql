@@ -111,7 +111,8 @@ create index refunds_payment_id on recoup.refunds (payment_id);
 create table recoup.orders (
     id                  text        not null,
     account             text,
-    customer_id         text        not null,
+    -- Unknown only where the buyer never came as far as to say who they are.
+    customer_id         text,
     payment_id          text,
     status              text        not null,
     mode                text,
@@ -127,7 +128,8 @@ create table recoup.orders (
     constraint orders_key primary key (id),
     constraint orders_customer foreign key (customer_id) references recoup.customers (id),
     constraint orders_payment foreign key (payment_id) references recoup.payments (id),
-    constraint orders_status check (status in ('pending', 'paid', 'failed', 'expired'))
+    constraint orders_status check (status in ('pending', 'paid', 'failed', 'expired')),
+    constraint orders_buyer check (customer_id is not null or status = 'expired')
 );
 
 create index orders_customer_id on recoup.orders (customer_id);

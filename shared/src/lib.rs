@@ -4,7 +4,6 @@
 //! builds a context that reaches everything. What a binary reaches is what its `main.rs` starts with.
 
 pub mod archive;
-pub mod audit;
 pub mod config;
 pub mod db;
 pub mod events;

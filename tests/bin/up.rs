@@ -1,4 +1,6 @@
 //! `make up`: brings the stack up, says where everything is, and stays until Ctrl-C.
+//!
+//! An argument is another place for the file `target/stack/env`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,7 +33,9 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     // From here on Ctrl-C means an orderly end.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let path = place::repository().join("target/stack/env");
+    let path = std::env::args_os()
+        .nth(1)
+        .map_or_else(|| place::repository().join("target/stack/env"), PathBuf::from);
     let variables = variables(&stack);
     let file = EnvironmentFile::write(path, &variables)?;
     describe(&stack, &variables, &file.path);
@@ -54,8 +58,8 @@ fn variables(stack: &Stack) -> Vec<(&'static str, String)> {
         ("S3_ENDPOINT", stack.s3.endpoint().to_owned()),
         ("BACKUP_BUCKET", stack.bucket.clone()),
         ("SECRETS_ENDPOINT", stack.secrets.endpoint().to_owned()),
-        ("STRIPE_API_BASE", stack.stripe_api_base.clone()),
-        ("STRIPE_API_KEY", stack.stripe_api_key.clone()),
+        ("STRIPE_API_BASE", stack.stripe.api_base()),
+        ("STRIPE_API_KEY", stack.stripe.api_key()),
         ("STRIPE_WEBHOOK_SECRET", stack.webhook_secret.clone()),
         ("AWS_ACCESS_KEY_ID", stack.access_key.id.clone()),
         ("AWS_SECRET_ACCESS_KEY", stack.access_key.secret.clone()),
@@ -71,7 +75,7 @@ fn describe(stack: &Stack, variables: &[(&str, String)], file: &Path) {
     }
     let lambda = stack.lambda.endpoint();
     println!("\nThe same is in {}. To play, in another terminal:\n", file.display());
-    println!("  set -a; . target/stack/env; set +a; export PATH=$PWD/.venv/bin:$PATH");
+    println!("  set -a; . {}; set +a; export PATH=$PWD/.venv/bin:$PATH", file.display());
     println!("  curl {}", stack.health_url());
     println!("  aws lambda invoke --endpoint-url {lambda} --function-name backup \\");
     println!("      --payload '{{\"backup_type\":\"full\"}}' /dev/stdout");

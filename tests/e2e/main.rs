@@ -1,10 +1,17 @@
 //! End-to-end tests on the local stack, in one binary.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod backup_faults;
 mod backup_restore;
 mod corruption;
+mod http;
 mod schema_pg_dump;
 mod stack_ends;
+mod stack_front;
 mod stack_lambda;
 mod stack_postgres;
 mod stack_stores;
+mod stripe_stand_in;
+mod support;
+mod webhook;

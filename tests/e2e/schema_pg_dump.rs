@@ -311,3 +311,9 @@ async fn what_is_not_written_is_named() {
         .expect("search_path");
     assert_eq!(path, "\"$user\", public", "the caller's search_path is put back");
 }
+
+#[tokio::test]
+async fn a_schema_that_grew_comes_back_as_pg_dump_sees_it() {
+    let dump = round_trip("schema_grown", include_str!("schemas/grown.sql")).await;
+    assert_eq!(dump.unsupported, []);
+}

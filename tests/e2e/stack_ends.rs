@@ -1,10 +1,15 @@
 //! Nothing of a stack outlives its process, however that ends.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+use stack::engine::Engine;
+use stack::lambda::{FunctionConfig, Lambda};
 use stack::leash::{EndSignal, Leash, Process};
 use stack::place;
 
@@ -72,39 +77,45 @@ fn the_directory_of_a_child_that_ended_by_itself_stays() {
     assert!(marker.path().exists());
 }
 
-/// Not a test of its own: what `kill_9_of_the_holder_ends_the_child` starts as another process.
-#[test]
-fn holder() {
+/// Not a test of its own: what `kill_9_of_the_holder_ends_its_children` starts as another process. It holds a
+/// sleeping program and an instance of a function.
+#[tokio::test]
+async fn holder() {
     let Some(file) = std::env::var_os(HOLDER) else { return };
     let (mut command, leash) = Leash::command("/bin/sleep", EndSignal::Term, None).unwrap();
     command.arg("1000");
     let process = Process::spawn(command, leash).unwrap();
-    std::fs::write(file, process.id().to_string()).unwrap();
+    let engine = Engine::start().unwrap();
+    let config = FunctionConfig::new("echo", place::built_binary("echo_function").unwrap());
+    let lambda = Lambda::start(engine.handle(), [config]).unwrap();
+    lambda.invoke("echo", &json!({})).await.unwrap();
+    let pids = [process.id(), lambda.pids("echo").unwrap()[0]];
+    std::fs::write(file, serde_json::to_string(&pids).unwrap()).unwrap();
     std::thread::sleep(Duration::from_secs(1000));
 }
 
 #[test]
-fn kill_9_of_the_holder_ends_the_child() {
+fn kill_9_of_the_holder_ends_its_children() {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("pid");
+    let file = directory.path().join("pids");
     let mut holder = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "stack_ends::holder"])
         .env(HOLDER, &file)
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let mut pid = None;
-    until("the holder has a child", Duration::from_secs(20), || {
-        pid = std::fs::read_to_string(&file).ok().and_then(|text| text.parse().ok());
-        pid.is_some()
+    let mut pids: Option<[u32; 2]> = None;
+    until("the holder has children", Duration::from_secs(20), || {
+        pids = std::fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str(&text).ok());
+        pids.is_some()
     });
-    let pid: u32 = pid.unwrap();
-    assert!(lives(pid));
+    let pids = pids.unwrap();
+    assert!(pids.into_iter().all(lives));
 
     holder.kill().unwrap();
     holder.wait().unwrap();
 
-    until("the child is gone", Duration::from_secs(10), || !lives(pid));
+    until("the children are gone", Duration::from_secs(10), || !pids.into_iter().any(lives));
 }
 
 /// `up` in a directory for temporary files of its own, by which its children are told from others.
@@ -122,6 +133,7 @@ impl Up {
         let log = temporary.path().join("up.log");
         let file = std::fs::File::create(&log).unwrap();
         let child = Command::new(place::built_binary("up").unwrap())
+            .arg(environment_file(temporary.path()))
             .env("TMPDIR", temporary.path())
             .env_remove("DATABASE_URL")
             .stdout(file.try_clone().unwrap())
@@ -159,6 +171,14 @@ impl Up {
         found
     }
 
+    fn environment(&self) -> Vec<(String, String)> {
+        let text = std::fs::read_to_string(environment_file(self.temporary.path())).unwrap();
+        text.lines()
+            .map(|line| line.split_once('=').unwrap())
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
     fn assert_nothing_is_left(&self, processes: &[u32]) {
         until("all processes are gone", Duration::from_secs(20), || !processes.iter().any(|pid| lives(*pid)));
         let mut left = Vec::new();
@@ -172,32 +192,31 @@ impl Up {
         });
         let temporary = self.temporary.path().to_str().unwrap();
         until("all watchers are gone", Duration::from_secs(20), || processes_with(temporary).is_empty());
-        until("the file target/stack/env is gone", Duration::from_secs(20), || !environment_file().exists());
     }
 }
 
-fn environment_file() -> PathBuf {
-    place::repository().join("target/stack/env")
+impl Drop for Up {
+    /// A test that failed half way leaves nothing either.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
-fn environment() -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(environment_file()).unwrap();
-    text.lines()
-        .map(|line| line.split_once('=').unwrap())
-        .map(|(n, v)| (n.to_owned(), v.to_owned()))
-        .collect()
+/// Not `target/stack/env`: somebody may have the stack up while the tests run.
+fn environment_file(temporary: &Path) -> PathBuf {
+    temporary.join("env")
 }
 
-/// One test, because there is one `target/stack/env`.
 #[test]
-fn up_says_where_things_are_and_leaves_nothing_after_ctrl_c_nor_after_kill_9() {
+fn up_says_where_things_are_and_leaves_nothing_after_ctrl_c() {
     let mut up = Up::start();
     let processes = up.processes();
     assert!(processes.len() >= 5, "up, Postgres with its workers, moto, a watcher: {processes:?}");
 
-    let mode = std::fs::metadata(environment_file()).unwrap().permissions().mode();
+    let mode = std::fs::metadata(environment_file(up.temporary.path())).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let environment = environment();
+    let environment = up.environment();
     let names: Vec<&str> = environment.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
@@ -231,11 +250,18 @@ fn up_says_where_things_are_and_leaves_nothing_after_ctrl_c_nor_after_kill_9() {
     assert!(interrupted.success());
     assert!(up.child.wait().unwrap().success());
     up.assert_nothing_is_left(&processes);
+}
 
+#[test]
+fn kill_9_of_up_leaves_nothing() {
     let mut up = Up::start();
+    // With an instance of a function running.
+    get(value(&up.environment(), "HEALTH_URL"));
     let processes = up.processes();
+
     up.child.kill().unwrap();
     up.child.wait().unwrap();
+
     up.assert_nothing_is_left(&processes);
 }
 
@@ -243,9 +269,17 @@ fn value<'a>(environment: &'a [(String, String)], name: &str) -> &'a str {
     environment.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str()).unwrap()
 }
 
+fn get(url: &str) -> String {
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 #[test]
 fn a_missing_function_binary_names_the_remedy() {
     let error = place::built_binary("no-such-function").unwrap_err().to_string();
     assert!(error.contains("no-such-function") && error.contains("make build"), "{error}");
-    assert!(Path::new(&place::repository()).join("Cargo.toml").is_file());
 }

@@ -42,7 +42,7 @@ impl Engine {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.handle.spawn(future).await.map_err(|error| Error::failed("run on the stack's threads", error))
+        self.handle.spawn(future).await.map_err(|error| Error::failed("run on the stack's threads", &error))
     }
 }
 

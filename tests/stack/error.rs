@@ -55,7 +55,8 @@ impl Error {
         Error::Missing { what: what.into(), remedy: remedy.into() }
     }
 
-    pub(crate) fn failed(operation: impl Into<String>, detail: impl ToString) -> Error {
+    /// The other side did not do what was asked.
+    pub fn failed(operation: impl Into<String>, detail: &(impl ToString + ?Sized)) -> Error {
         Error::Failed { operation: operation.into(), detail: detail.to_string() }
     }
 
@@ -64,7 +65,8 @@ impl Error {
         move |source| Error::Io { operation, source }
     }
 
-    pub(crate) fn database(operation: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Error {
+    /// Names the operation that Postgres refused.
+    pub fn database(operation: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Error {
         let operation = operation.into();
         move |source| Error::Database { operation, source }
     }

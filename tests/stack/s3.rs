@@ -61,7 +61,7 @@ impl S3 {
     /// Serves `root` on a free loopback port and creates `bucket`.
     pub(crate) async fn start(handle: &Handle, root: &Path, key: &AccessKey, bucket: &str) -> Result<S3> {
         let files = FileSystem::new(root).map_err(|error| {
-            Error::failed(format!("open the S3 directory {}", root.display()), format!("{error:?}"))
+            Error::failed(format!("open the S3 directory {}", root.display()), &format!("{error:?}"))
         })?;
         let mut builder = S3ServiceBuilder::new(files);
         builder.set_auth(SimpleAuth::from_single(key.id.clone(), key.secret.clone()));
@@ -151,7 +151,7 @@ impl S3 {
         let mut bytes = self.read(key).await?.to_vec();
         let size = bytes.len();
         let byte = bytes.get_mut(position).ok_or_else(|| {
-            Error::failed(format!("flip byte {position} of {key}"), format!("it has only {size} bytes"))
+            Error::failed(format!("flip byte {position} of {key}"), &format!("it has only {size} bytes"))
         })?;
         *byte ^= 1;
         self.write(key, bytes).await

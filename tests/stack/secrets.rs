@@ -43,7 +43,7 @@ impl Secrets {
             None => {
                 let moto = tokio::task::spawn_blocking(start_moto)
                     .await
-                    .map_err(|error| Error::failed("start moto_server", error))??;
+                    .map_err(|error| Error::failed("start moto_server", &error))??;
                 shared.insert(Arc::new(moto)).clone()
             }
         };
@@ -103,7 +103,7 @@ impl Secrets {
             .await
             .map_err(Error::aws(format!("get secret {id}")))?;
         serde_json::from_str(secret.secret_string().unwrap_or_default())
-            .map_err(|error| Error::failed(format!("read secret {id} as JSON"), error))
+            .map_err(|error| Error::failed(format!("read secret {id} as JSON"), &error))
     }
 }
 
@@ -124,8 +124,8 @@ fn start_moto() -> Result<Moto> {
         .map_err(Error::io("start the reader of moto_server's log"))?;
     match endpoint.recv_timeout(START_PATIENCE) {
         Ok(Ok(endpoint)) => Ok(Moto { endpoint, _process: process }),
-        Ok(Err(log)) => Err(Error::failed("start moto_server", format!("it ended; its log:\n{log}"))),
-        Err(_) => Err(Error::failed("start moto_server", format!("not ready after {START_PATIENCE:?}"))),
+        Ok(Err(log)) => Err(Error::failed("start moto_server", &format!("it ended; its log:\n{log}"))),
+        Err(_) => Err(Error::failed("start moto_server", &format!("not ready after {START_PATIENCE:?}"))),
     }
 }
 

@@ -16,7 +16,8 @@ use crate::place;
 use crate::postgres::{Database, Postgres, PostgresOptions, apply_migrations};
 use crate::s3::{AccessKey, REGION, S3};
 use crate::secrets::Secrets;
-use crate::stripe_join::{self, StripeSide};
+use crate::stripe::{Stripe, StripeOptions};
+use crate::stripe_join;
 
 /// Names of the secrets, below the stack's prefix.
 const DATABASE_SECRET: &str = "database";
@@ -44,6 +45,7 @@ pub struct StackBuilder {
     instances: BTreeMap<String, usize>,
     timeouts: BTreeMap<String, Duration>,
     environment: Vec<(String, String, String)>,
+    stripe: StripeOptions,
 }
 
 impl StackBuilder {
@@ -90,6 +92,13 @@ impl StackBuilder {
         self
     }
 
+    /// Another Stripe: its key, account, rate limit, habits of delivery.
+    #[must_use]
+    pub fn stripe(mut self, options: StripeOptions) -> StackBuilder {
+        self.stripe = options;
+        self
+    }
+
     /// Brings it up.
     pub async fn start(self) -> Result<Stack> {
         Stack::bring_up(self).await
@@ -97,7 +106,6 @@ impl StackBuilder {
 }
 
 /// A running stack. Everything of it ends when it is dropped.
-#[derive(Debug)]
 pub struct Stack {
     /// The database that the functions work on.
     pub database_url: String,
@@ -115,10 +123,8 @@ pub struct Stack {
     pub lambda: Lambda,
     /// Signing secret of the endpoint `platform`.
     pub webhook_secret: String,
-    /// `STRIPE_API_BASE`.
-    pub stripe_api_base: String,
-    /// The secret API key of Stripe.
-    pub stripe_api_key: String,
+    /// Stripe, which delivers its events to the function `webhook`.
+    pub stripe: Stripe,
     /// Opens the backups: `AGE-SECRET-KEY-1…`.
     pub age_identity: String,
     /// What backups are encrypted for: `age1…`.
@@ -148,6 +154,7 @@ impl Stack {
             instances: BTreeMap::new(),
             timeouts: BTreeMap::new(),
             environment: Vec::new(),
+            stripe: StripeOptions::default(),
         }
     }
 
@@ -164,18 +171,22 @@ impl Stack {
             secret: format!("{:040x}", rand::random::<u128>()),
         };
 
-        let (postgres, database, database_url) = open_database(&builder).await?;
         let store = directory.path().join("s3");
         std::fs::create_dir(&store).map_err(Error::io("make the directory of the S3 store"))?;
-        let s3 = S3::start(engine.handle(), &store, &access_key, "recoup-backups").await?;
-        let secrets = Secrets::start(&format!("recoup/{:016x}", rand::random::<u64>()), &access_key).await?;
-        let stripe = stripe_join::start(&engine).await?;
+        let prefix = format!("recoup/{:016x}", rand::random::<u64>());
+        // Postgres and moto take a second or two each.
+        let ((postgres, database, database_url), secrets, s3) = tokio::try_join!(
+            open_database(&builder),
+            Secrets::start(&prefix, &access_key),
+            S3::start(engine.handle(), &store, &access_key, "recoup-backups"),
+        )?;
+        let stripe = stripe_join::start(&engine, builder.stripe.clone()).await?;
 
         let identity = age::x25519::Identity::generate();
         let age_recipient = identity.to_public().to_string();
         let age_identity = identity.to_string().expose_secret().to_owned();
         let webhook_secret = format!("whsec_{:032x}", rand::random::<u128>());
-        put_secrets(&secrets, &database_url, &webhook_secret, &stripe.api_key, &age_identity).await?;
+        put_secrets(&secrets, &database_url, &webhook_secret, &stripe.api_key(), &age_identity).await?;
 
         let contract = Contract {
             access_key: &access_key,
@@ -191,7 +202,7 @@ impl Stack {
         };
         if let Some(front) = &front {
             let webhook_url = format!("{front}/webhooks/stripe");
-            stripe_join::deliver(&stripe, &engine, &webhook_url, &webhook_secret).await?;
+            stripe_join::deliver(&stripe, &webhook_url, &webhook_secret);
         }
         let pool = PgPoolOptions::new()
             .max_connections(8)
@@ -207,8 +218,7 @@ impl Stack {
             secrets,
             lambda,
             webhook_secret,
-            stripe_api_base: stripe.api_base,
-            stripe_api_key: stripe.api_key,
+            stripe,
             age_identity,
             age_recipient,
             access_key,
@@ -253,6 +263,13 @@ impl Stack {
             ("AWS_REGION", REGION.to_owned()),
             ("AWS_DEFAULT_REGION", REGION.to_owned()),
         ]
+    }
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut fields = formatter.debug_struct("Stack");
+        fields.field("database_url", &self.database_url).field("front", &self.front).finish_non_exhaustive()
     }
 }
 
@@ -302,7 +319,7 @@ struct Contract<'a> {
     access_key: &'a AccessKey,
     s3: &'a S3,
     secrets: &'a Secrets,
-    stripe: &'a StripeSide,
+    stripe: &'a Stripe,
     age_recipient: &'a str,
 }
 
@@ -320,7 +337,7 @@ impl Contract<'_> {
         ];
         let stripe = [
             ("STRIPE_API_SECRET_ID", self.secrets.id(API_SECRET)),
-            ("STRIPE_API_BASE", self.stripe.api_base.clone()),
+            ("STRIPE_API_BASE", self.stripe.api_base()),
             ("STRIPE_LIVEMODE", "false".to_owned()),
         ];
         let bucket =

@@ -1,32 +1,15 @@
 //! The one place where the stack and the Stripe stand-in meet.
 
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::stripe::{Stripe, StripeOptions};
 
-/// Stripe as the functions see it.
-#[derive(Debug, Clone)]
-pub(crate) struct StripeSide {
-    /// `STRIPE_API_BASE`.
-    pub(crate) api_base: String,
-    /// The secret API key.
-    pub(crate) api_key: String,
+/// Starts Stripe on the stack's threads, so that a test that blocks its own does not stop deliveries.
+pub(crate) async fn start(engine: &Engine, options: StripeOptions) -> Result<Stripe> {
+    engine.run(Stripe::start(options)).await?.map_err(Error::io("start the Stripe stand-in"))
 }
 
-/// Starts Stripe's API.
-pub(crate) async fn start(_engine: &Engine) -> Result<StripeSide> {
-    // Port 9 (discard) refuses connections: nothing answers for Stripe here.
-    Ok(StripeSide {
-        api_base: "http://127.0.0.1:9".to_owned(),
-        api_key: format!("sk_test_{:032x}", rand::random::<u128>()),
-    })
-}
-
-/// Has Stripe deliver all events to `webhook_url`, signed with `webhook_secret`.
-pub(crate) async fn deliver(
-    _side: &StripeSide,
-    _engine: &Engine,
-    _webhook_url: &str,
-    _webhook_secret: &str,
-) -> Result<()> {
-    Ok(())
+/// Has Stripe deliver all events of the platform's account to `webhook_url`, signed with `webhook_secret`.
+pub(crate) fn deliver(stripe: &Stripe, webhook_url: &str, webhook_secret: &str) {
+    stripe.add_endpoint(webhook_url, webhook_secret, &["*"]);
 }

@@ -146,7 +146,7 @@ impl Lambda {
             Value::Null
         } else {
             serde_json::from_slice(&bytes)
-                .map_err(|error| Error::failed("read the function's answer as JSON", error))?
+                .map_err(|error| Error::failed("read the function's answer as JSON", &error))?
         };
         Ok(Reply { status, function_error, payload, log_tail: completed.log_tail })
     }
@@ -200,7 +200,7 @@ impl Lambda {
     fn function(&self, name: &str) -> Result<&Arc<Function>> {
         self.inner.functions.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.names().collect();
-            Error::failed(format!("find function {name}"), format!("there are {}", known.join(", ")))
+            Error::failed(format!("find function {name}"), &format!("there are {}", known.join(", ")))
         })
     }
 }

@@ -240,9 +240,9 @@ impl Postgres {
             .await
             .map_err(Error::io(format!("run {}", program.display())))?;
         if !output.status.success() {
-            return Err(Error::failed("run pg_dump", String::from_utf8_lossy(&output.stderr)));
+            return Err(Error::failed("run pg_dump", &String::from_utf8_lossy(&output.stderr)));
         }
-        String::from_utf8(output.stdout).map_err(|error| Error::failed("read pg_dump's output", error))
+        String::from_utf8(output.stdout).map_err(|error| Error::failed("read pg_dump's output", &error))
     }
 }
 

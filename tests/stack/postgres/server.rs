@@ -46,7 +46,7 @@ impl Server {
             let options = options.clone();
             tokio::task::spawn_blocking(move || prepare(&options))
                 .await
-                .map_err(|error| Error::failed("prepare Postgres", error))??
+                .map_err(|error| Error::failed("prepare Postgres", &error))??
         };
         let mut tries = 0;
         loop {
@@ -61,7 +61,7 @@ impl Server {
                     let log =
                         std::fs::read_to_string(directory.path().join("server.log")).unwrap_or_default();
                     if tries == PORT_TRIES || !log.contains("Address already in use") {
-                        return Err(Error::failed("start postgres", format!("{error}; its log:\n{log}")));
+                        return Err(Error::failed("start postgres", &format!("{error}; its log:\n{log}")));
                     }
                 }
             }
@@ -101,7 +101,7 @@ fn prepare(options: &PostgresOptions) -> Result<(TempDir, PathBuf, Option<Nobody
         let words = [output.stdout, output.stderr].concat();
         Err(Error::failed(
             format!("run {}", bin_dir.join("initdb").display()),
-            String::from_utf8_lossy(&words),
+            &String::from_utf8_lossy(&words),
         ))
     }
 }
@@ -164,7 +164,7 @@ async fn wait_until_ready(process: &mut Process, url: &str) -> Result<()> {
     let deadline = Instant::now() + START_PATIENCE;
     loop {
         if let Some(status) = process.try_wait().map_err(Error::io("wait for postgres"))? {
-            return Err(Error::failed("wait for postgres", format!("it ended with {status}")));
+            return Err(Error::failed("wait for postgres", &format!("it ended with {status}")));
         }
         match PgConnection::connect_with(&options).await {
             Ok(connection) => {
@@ -219,22 +219,38 @@ fn is_reachable(program: &Path, user: Nobody, directory: &Path) -> bool {
     as_user(&mut command, Some(user), directory).status().is_ok_and(|status| status.success())
 }
 
-/// The wheel may lie below a home directory that only root can enter.
+/// The wheel may lie below a home directory that only root can enter: a copy of it goes where nobody can read it. Its programs
+/// look for their libraries at `../../../<package>.libs`, so that is copied, too.
 fn copy_installation(bin_dir: &Path, directory: &Path, user: Nobody) -> Result<PathBuf> {
     let installation = bin_dir.parent().unwrap_or(bin_dir);
+    let package = installation.parent().unwrap_or(installation);
+    let libraries = package.with_extension("libs");
     let copy = directory.join("installation");
-    let output = Command::new("cp")
-        .arg("-R")
-        .arg(installation)
-        .arg(&copy)
-        .output()
-        .map_err(Error::io(format!("copy {}", installation.display())))?;
-    let bin_dir = copy.join("bin");
-    if output.status.success() && is_reachable(&bin_dir.join("initdb"), user, directory) {
-        return Ok(bin_dir);
+    let package_copy = copy.join(package.file_name().unwrap_or_default());
+    let operation = || format!("copy {} for the user nobody", installation.display());
+    std::fs::create_dir_all(&package_copy).map_err(Error::io(operation()))?;
+    let mut sources = vec![(installation, &package_copy)];
+    if libraries.is_dir() {
+        sources.push((&libraries, &copy));
     }
-    Err(Error::failed(
-        format!("copy {} for the user nobody", installation.display()),
-        String::from_utf8_lossy(&output.stderr),
+    let run = |command: &mut Command| {
+        let output = command.output().map_err(Error::io(operation()))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(Error::failed(operation(), &String::from_utf8_lossy(&output.stderr))),
+        }
+    };
+    for (source, target) in sources {
+        run(Command::new("cp").arg("-R").arg(source).arg(target))?;
+    }
+    // The watcher, which is nobody's as the server is, removes it all if we are killed.
+    run(Command::new("chown").arg("-R").arg(format!("{}:{}", user.uid, user.gid)).arg(&copy))?;
+    let bin_copy = package_copy.join(installation.file_name().unwrap_or_default()).join("bin");
+    if is_reachable(&bin_copy.join("initdb"), user, directory) {
+        return Ok(bin_copy);
+    }
+    Err(Error::missing(
+        format!("a Postgres server that the user nobody can run ({} is not)", bin_dir.display()),
+        "install Postgres for the whole machine, or run as an ordinary user",
     ))
 }

@@ -4,7 +4,7 @@ use sqlx::FromRow;
 
 use super::{
     catalog::{Class, Key},
-    graph::{Body, Node, Optional, Part},
+    node::{Body, Node, Optional, Part},
     sequences::SequenceRow,
     statement::{ObjectKind, Phase},
     tables::TableRow,
@@ -183,8 +183,13 @@ impl ColumnRow {
         if !is_local && !table.is_partition {
             return;
         }
-        if is_printed {
-            if *name != format!("{}_{}_not_null", table.name, self.name) {
+        let has_usual_name = *name == format!("{}_{}_not_null", table.name, self.name);
+        if !is_printed && has_usual_name && no_inherit.is_empty() {
+            // Understood by older servers too.
+            sql.more
+                .push(format!("ALTER TABLE ONLY {} ALTER COLUMN {} SET NOT NULL", table.ident, self.ident));
+        } else if is_printed {
+            if !has_usual_name {
                 rest.push_str(&format!(" CONSTRAINT {ident}"));
             }
             rest.push_str(&format!(" NOT NULL{no_inherit}"));

@@ -5,7 +5,8 @@ use sqlx::{FromRow, PgConnection};
 use super::{
     SchemaError,
     catalog::{Class, Key, rows},
-    graph::{Body, Graph, Node},
+    graph::Graph,
+    node::{Body, Node},
     statement::{ObjectKind, Phase},
 };
 

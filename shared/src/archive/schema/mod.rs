@@ -14,12 +14,14 @@ mod census;
 mod columns;
 mod comments;
 mod constraints;
+mod cycles;
 mod data;
 mod dependencies;
 mod error;
 mod graph;
 mod indexes;
 mod namespaces;
+mod node;
 mod operators;
 mod ownership;
 mod privileges;
@@ -115,10 +117,10 @@ fn arrange(graph: &mut Graph, mut comments: HashMap<Key, Vec<Statement>>) -> Sch
             .map(|need| ends[*need])
             .collect();
         after.sort_unstable();
-        list.push(Statement { after, ..graph::statement(node, node.sql()) });
+        list.push(node.statement(node.sql(), after));
         for sql in &node.more {
             let after = if node.phase == Phase::PreData { Vec::new() } else { vec![list.len() - 1] };
-            list.push(Statement { after, ..graph::statement(node, sql.clone()) });
+            list.push(node.statement(sql.clone(), after));
         }
         ends.push(list.len() - 1);
         for comment in comments.remove(&node.key).unwrap_or_default() {

@@ -124,7 +124,7 @@ async fn read_owners(
     graph: &Graph,
 ) -> Result<Vec<Statement>, SchemaError> {
     let owners: Vec<OwnerRow> = rows(conn, "owners", OWNERS, schemas).await?;
-    let mut owned: Vec<(&super::graph::Node, OwnerRow)> = owners
+    let mut owned: Vec<(&super::node::Node, OwnerRow)> = owners
         .into_iter()
         .filter_map(|owner| {
             let key = Key::new(Class::of_catalog(&owner.class), owner.oid);

@@ -9,7 +9,8 @@ use super::{
     catalog::{Class, Key, rows},
     columns::{COLUMNS, ColumnRow},
     constraints::ConstraintRow,
-    graph::{Body, Graph, List, Node, Optional, Part},
+    graph::Graph,
+    node::{Body, List, Node, Optional, Part},
     sequences::Identities,
     statement::{ObjectKind, Phase, Unsupported},
     views,
@@ -87,6 +88,17 @@ pub(super) async fn add_relations(
                 add_table(graph, table, &columns, identities, &checks);
             }
         }
+        let identity = match table.replica_identity.as_str() {
+            "n" => Some("NOTHING"),
+            "f" => Some("FULL"),
+            // By primary key, or by an index, which says so itself.
+            _ => None,
+        };
+        if let Some(identity) = identity.filter(|_| matches!(table.relkind.as_str(), "r" | "p" | "m"))
+            && let Some(node) = graph.get_mut(Key::relation(table.oid))
+        {
+            node.more.push(format!("ALTER TABLE ONLY {} REPLICA IDENTITY {identity}", table.ident));
+        }
         if let Some(tablespace) = &table.tablespace {
             graph.unsupported.push(Unsupported {
                 kind: "tablespace".into(),
@@ -143,11 +155,6 @@ fn add_table(
         }
     }
     parts.extend(constraints);
-    match table.replica_identity.as_str() {
-        "n" => more.push(format!("ALTER TABLE ONLY {} REPLICA IDENTITY NOTHING", table.ident)),
-        "f" => more.push(format!("ALTER TABLE ONLY {} REPLICA IDENTITY FULL", table.ident)),
-        _ => {}
-    }
 
     let sort = match (table.relkind.as_str(), table.persistence.as_str()) {
         ("f", _) => "FOREIGN TABLE",

@@ -8,7 +8,8 @@ use super::{
     SchemaError,
     catalog::{Class, Key, rows},
     constraints::ConstraintRow,
-    graph::{Body, Graph, List, Node, Optional, Part},
+    graph::Graph,
+    node::{Body, List, Node, Optional, Part},
     statement::{ObjectKind, Phase, Unsupported},
 };
 

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::{
     catalog::{Class, Key},
     columns::ColumnRow,
-    graph::{Body, Graph},
+    graph::Graph,
+    node::Body,
     statement::{ObjectKind, Phase, Unsupported},
     tables::TableRow,
 };

@@ -1,13 +1,18 @@
 -- Everything in the selection, and everything outside schemas, that someone made and no extension brought.
 -- What was written is taken off this list; the rest is named as unsupported.
+WITH member AS MATERIALIZED (
+    SELECT d.classid::regclass::text AS class, d.objid AS oid
+    FROM pg_catalog.pg_depend d
+    WHERE d.deptype = 'e'
+)
 SELECT o.class, o.oid::int8 AS oid
 FROM (
     SELECT 'pg_class' AS class, c.oid, c.relnamespace AS namespace FROM pg_catalog.pg_class c
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
        OR c.relkind IN ('i', 'I') AND NOT EXISTS (
            SELECT FROM pg_catalog.pg_index i
-           JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indrelid
-           WHERE i.indexrelid = c.oid AND d.deptype = 'e')
+           JOIN member m ON m.class = 'pg_class' AND m.oid = i.indrelid
+           WHERE i.indexrelid = c.oid)
     UNION ALL
     SELECT 'pg_type', t.oid, t.typnamespace FROM pg_catalog.pg_type t
     UNION ALL
@@ -37,10 +42,10 @@ FROM (
     SELECT 'pg_statistic_ext', s.oid, s.stxnamespace FROM pg_catalog.pg_statistic_ext s
     UNION ALL
     SELECT 'pg_constraint', k.oid, k.connamespace FROM pg_catalog.pg_constraint k
-    WHERE k.contype <> 't' AND k.conparentid = 0 AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = k.conrelid AND d.deptype = 'e'
-           OR d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = k.contypid AND d.deptype = 'e')
+    WHERE k.contype <> 't'
+      AND k.conparentid = 0
+      AND NOT EXISTS (SELECT FROM member m WHERE m.class = 'pg_class' AND m.oid = k.conrelid)
+      AND NOT EXISTS (SELECT FROM member m WHERE m.class = 'pg_type' AND m.oid = k.contypid)
     UNION ALL
     SELECT 'pg_trigger', g.oid, c.relnamespace
     FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
@@ -71,12 +76,7 @@ FROM (
 ) o
 WHERE o.oid >= 16384
   AND (o.namespace = 0 OR o.namespace::int8 = ANY ($1))
-  AND NOT EXISTS (
-      SELECT FROM pg_catalog.pg_depend d
-      WHERE d.classid = format('pg_catalog.%I', o.class)::regclass
-        AND d.objid = o.oid
-        AND d.deptype = 'e'
-  )
+  AND NOT EXISTS (SELECT FROM member m WHERE m.class = o.class AND m.oid = o.oid)
 -- A cast that comes with a range type depends on it internally.
   AND NOT (o.class = 'pg_cast' AND EXISTS (
       SELECT FROM pg_catalog.pg_depend d

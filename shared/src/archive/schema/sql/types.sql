@@ -77,3 +77,7 @@ WHERE n.oid::int8 = ANY ($1)
   AND (t.typrelid = 0 OR c.relkind = 'c')
   AND t.typtype <> 'm'
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.typarray = t.oid)
+  AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_depend d
+      WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e'
+  )

@@ -1,0 +1,45 @@
+# What there is to do here; `make` alone lists it.
+
+PYTHON := .venv/bin/python
+BINARIES := $${CARGO_TARGET_DIR:-target}/debug
+
+.PHONY: help setup build demo up test check fmt clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do \
+		printf '%-14s %s\n' "$$name" "$$text"; done
+
+setup: ## make .venv, with the tools that the local stack and the checks use
+	@tests/setup
+
+build: ## compile the functions and the local stack
+	cargo build --locked --workspace --bins
+
+demo: setup build ## the whole story in a minute: sell, back up, lose the database, get it back
+	@"$(BINARIES)/demo"
+
+up: setup build ## start the local stack and keep it until Ctrl-C; addresses go to target/stack/env
+	@"$(BINARIES)/up"
+
+test: setup build ## run every test; the last line is the sum
+	@$(PYTHON) tests/check/run_tests.py --locked --workspace --no-fail-fast
+
+check: setup ## what has to hold before the tests: format, lints, docs, licences, infrastructure, tidiness
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+	sh -n tests/setup
+	bash -n .ci/run
+	$(PYTHON) tests/check/dependencies.py
+	$(PYTHON) tests/check/tidy.py
+	SAM_CLI_TELEMETRY=0 .venv/bin/sam validate --lint --template infra/template.yaml --region eu-central-1
+	$(PYTHON) tests/check/translate.py target/check/template.json
+	.venv/bin/cfn-lint infra/template.yaml target/check/template.json
+	$(PYTHON) tests/check/template.py
+	$(PYTHON) tests/check/template.py --breaks
+
+fmt: ## format the Rust code
+	cargo fmt --all
+
+clean: ## remove everything that was built or set up
+	rm -rf target .venv .aws-sam

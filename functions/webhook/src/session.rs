@@ -1,0 +1,131 @@
+//! The one database connection of an instance.
+
+use std::time::Duration;
+
+use recoup::db;
+use recoup::events::inbox::{Source, WriteError, session_options};
+use recoup::events::receive::{Receipt, Rules, receive};
+use recoup::failure::Failure;
+use recoup::stripe::Client;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
+
+/// Everything that one request may take of Postgres: below the 29 seconds of the function, so that the answer
+/// is ours and not the gateway's.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A check that takes longer than this has failed.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that is opened when it is first needed and again after it broke.
+pub struct Session {
+    options: PgConnectOptions,
+    connection: Mutex<Option<PgConnection>>,
+}
+
+impl Session {
+    /// A session that is not connected yet.
+    ///
+    /// # Errors
+    /// `DatabaseUrlInvalid`.
+    pub fn new(url: &SecretString) -> Result<Self, Failure> {
+        let options = session_options(db::options(url.expose_secret(), "recoup webhook")?);
+        Ok(Self { options, connection: Mutex::new(None) })
+    }
+
+    /// Receives a proven body. Where a connection from an earlier request was found dead it is replaced and
+    /// the work done again, once: what committed before is a duplicate now.
+    ///
+    /// # Errors
+    /// Why nothing could be committed.
+    pub async fn receive(&self, stripe: &Client, rules: &Rules, body: &[u8]) -> Result<Receipt, Failure> {
+        loop {
+            let mut lease = self.lease().await?;
+            let work = receive(&mut lease.connection, stripe, rules, Source::Webhook, body);
+            match timeout(TIMEOUT, work).await {
+                Ok(Ok(receipt)) => {
+                    lease.keep();
+                    return Ok(receipt);
+                }
+                Ok(Err(error)) if is_broken(&error) && lease.reused => {}
+                Ok(Err(error)) => {
+                    if !is_broken(&error) {
+                        lease.keep();
+                    }
+                    return Err(error.into());
+                }
+                Err(_) => {
+                    return Err(Failure::new(
+                        "DatabaseUnavailable",
+                        "write event: no answer within 15 seconds",
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Whether Postgres answers and has our tables.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub async fn check(&self) -> Result<(), Failure> {
+        loop {
+            let mut lease = self.lease().await?;
+            let look =
+                sqlx::query("select from recoup.webhook_events limit 0").execute(&mut lease.connection);
+            match timeout(CHECK_TIMEOUT, look).await {
+                Ok(Ok(_)) => {
+                    lease.keep();
+                    return Ok(());
+                }
+                Ok(Err(error)) if error.as_database_error().is_none() && lease.reused => {}
+                Ok(Err(error)) => return Err(WriteError::from(error).into()),
+                Err(_) => {
+                    return Err(Failure::new(
+                        "DatabaseUnavailable",
+                        "check Postgres: no answer within 5 seconds",
+                    ));
+                }
+            }
+        }
+    }
+
+    async fn lease(&self) -> Result<Lease<'_>, Failure> {
+        let mut home = self.connection.lock().await;
+        let kept = home.take();
+        let reused = kept.is_some();
+        let connection = match kept {
+            Some(connection) => connection,
+            None => db::connect(&self.options).await?,
+        };
+        Ok(Lease { home, connection, reused })
+    }
+}
+
+/// The connection while one request has it. Dropped, it is closed: only [`Lease::keep`] hands it to the next,
+/// so that nothing ever runs on a connection that was left half way.
+struct Lease<'s> {
+    home: MutexGuard<'s, Option<PgConnection>>,
+    connection: PgConnection,
+    reused: bool,
+}
+
+impl Lease<'_> {
+    fn keep(mut self) {
+        *self.home = Some(self.connection);
+    }
+}
+
+/// Whether the connection that met this error is of no more use.
+fn is_broken(error: &WriteError) -> bool {
+    match error {
+        WriteError::Rejected(_) | WriteError::SchemaMissing(_) => false,
+        // Class 57 is the server shutting down or ending the session.
+        WriteError::Unavailable(error) => {
+            let code = error.as_database_error().and_then(|error| error.code());
+            code.is_none_or(|code| code.starts_with("57P"))
+        }
+    }
+}

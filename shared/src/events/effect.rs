@@ -1,0 +1,115 @@
+//! What an event does: one variant a family, each with its statement, its rank and its values.
+
+use serde_json::value::RawValue;
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+
+use super::catalog_item::CatalogItem;
+use super::charge::Charge;
+use super::checkout_session::CheckoutSession;
+use super::customer::Customer;
+use super::field::Fault;
+use super::payment_intent::PaymentIntent;
+use super::refund::Refund;
+
+/// A query whose first nine values are the event's own.
+pub type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// What one event does to the rows.
+#[derive(Debug)]
+pub enum Effect {
+    /// `checkout.session.*`
+    CheckoutSession(Box<CheckoutSession>),
+    /// `payment_intent.*`
+    PaymentIntent(PaymentIntent),
+    /// `charge.*`, save what is about a refund or a dispute.
+    Charge(Box<Charge>),
+    /// `refund.*` and `charge.refund.updated`
+    Refund(Box<Refund>),
+    /// `customer.created`, `customer.updated`, `customer.deleted`
+    Customer(Customer),
+    /// `product.*` and `price.*`
+    CatalogItem(Box<CatalogItem>),
+}
+
+/// What can be said of an event before its object is written.
+#[derive(Debug)]
+pub enum Understood {
+    /// It has an effect.
+    Effect(Effect),
+    /// It is kept without one, for this reason.
+    Ignored(&'static str),
+}
+
+impl Effect {
+    /// Reads what an event of this type does.
+    ///
+    /// # Errors
+    /// The field that is missing or cannot be read.
+    pub fn read(kind: &str, object: &RawValue) -> Result<Understood, Fault> {
+        let effect = match kind {
+            "checkout.session.completed"
+            | "checkout.session.async_payment_succeeded"
+            | "checkout.session.async_payment_failed"
+            | "checkout.session.expired" => match CheckoutSession::read(kind, object)? {
+                Some(session) => Self::CheckoutSession(Box::new(session)),
+                None => return Ok(Understood::Ignored("a setup session sells nothing")),
+            },
+            "charge.refund.updated" | "refund.created" | "refund.updated" | "refund.failed" => {
+                Self::Refund(Box::new(Refund::read(object)?))
+            }
+            "customer.created" | "customer.updated" | "customer.deleted" => {
+                Self::Customer(Customer::read(kind, object)?)
+            }
+            _ if kind.starts_with("payment_intent.") => {
+                Self::PaymentIntent(PaymentIntent::read(kind, object)?)
+            }
+            _ if kind.starts_with("charge.dispute.") => return Ok(Understood::Ignored(NOT_APPLIED)),
+            _ if kind.starts_with("charge.") => Self::Charge(Box::new(Charge::read(kind, object)?)),
+            _ if kind.starts_with("product.") || kind.starts_with("price.") => {
+                Self::CatalogItem(Box::new(CatalogItem::read(kind, object)?))
+            }
+            _ => return Ok(Understood::Ignored(NOT_APPLIED)),
+        };
+        Ok(Understood::Effect(effect))
+    }
+
+    /// The one statement that records the event and writes its effects.
+    pub fn statement(&self) -> &'static str {
+        match self {
+            Self::CheckoutSession(_) => CheckoutSession::STATEMENT,
+            Self::PaymentIntent(_) => PaymentIntent::STATEMENT,
+            Self::Charge(_) => Charge::STATEMENT,
+            Self::Refund(_) => Refund::STATEMENT,
+            Self::Customer(_) => Customer::STATEMENT,
+            Self::CatalogItem(_) => CatalogItem::STATEMENT,
+        }
+    }
+
+    /// How far the object had come at this event: it settles events of one second.
+    pub fn rank(&self) -> i64 {
+        match self {
+            Self::CheckoutSession(session) => session.rank(),
+            Self::PaymentIntent(payment) => payment.rank(),
+            Self::Charge(charge) => charge.rank(),
+            Self::Refund(refund) => refund.rank(),
+            Self::Customer(customer) => customer.rank(),
+            Self::CatalogItem(item) => item.rank(),
+        }
+    }
+
+    /// Binds the family's values behind the event's own.
+    pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
+        match self {
+            Self::CheckoutSession(session) => session.bind(statement),
+            Self::PaymentIntent(payment) => payment.bind(statement),
+            Self::Charge(charge) => charge.bind(statement),
+            Self::Refund(refund) => refund.bind(statement),
+            Self::Customer(customer) => customer.bind(statement),
+            Self::CatalogItem(item) => item.bind(statement),
+        }
+    }
+}
+
+const NOT_APPLIED: &str = "events of this type have no effect here";

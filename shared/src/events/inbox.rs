@@ -1,0 +1,200 @@
+//! Writing an event: its row, its effects and its status, in one statement.
+
+use std::time::Duration;
+
+use rand::Rng;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgDatabaseError};
+use sqlx::{Postgres, Row};
+use time::OffsetDateTime;
+
+use super::effect::Effect;
+use super::envelope::{Event, Payload};
+use super::field::Text;
+use crate::failure::Failure;
+
+/// How often a statement is repeated that met another one of the same sale.
+const CONFLICT_ATTEMPTS_MAX: u32 = 10;
+
+/// Which door an event came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Stripe called the webhook.
+    Webhook,
+    /// `reconcile` found it missing.
+    Reconcile,
+}
+
+impl Source {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Reconcile => "reconcile",
+        }
+    }
+}
+
+/// The settings that events rely on, whoever connects: see [`record_applied`]. The limits end a statement
+/// before Lambda's gateway ends the request.
+pub fn session_options(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([
+        ("default_transaction_isolation", "repeatable read"),
+        ("statement_timeout", "10s"),
+        ("lock_timeout", "5s"),
+        ("idle_in_transaction_session_timeout", "15s"),
+    ])
+}
+
+/// Why an event could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The rows refuse this event: trying again will not help, so it is kept as failed.
+    #[error("{0}")]
+    Rejected(String),
+    /// Postgres cannot be used now; nothing was written, and the event must be sent again.
+    #[error("write event: Postgres cannot be used now; nothing was written, send the event again")]
+    Unavailable(#[source] sqlx::Error),
+    /// The tables are not there.
+    #[error(
+        "write event: the tables of schema recoup are missing or of another version; apply the migrations"
+    )]
+    SchemaMissing(#[source] sqlx::Error),
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        let error_type = match &error {
+            WriteError::Rejected(_) => "EventRejected",
+            WriteError::Unavailable(_) => "DatabaseUnavailable",
+            WriteError::SchemaMissing(_) => "SchemaMissing",
+        };
+        Self::new(error_type, error.to_string()).with_source(error)
+    }
+}
+
+impl From<sqlx::Error> for WriteError {
+    fn from(error: sqlx::Error) -> Self {
+        let Some(database) = error.as_database_error().map(|error| error.downcast_ref::<PgDatabaseError>())
+        else {
+            return Self::Unavailable(error);
+        };
+        // PostgreSQL documentation, appendix A: class 22 is data that does not fit, class 23 a constraint.
+        match database.code() {
+            code if code.starts_with("22") || code.starts_with("23") => {
+                Self::Rejected(match database.constraint() {
+                    Some(constraint) => format!("the rows refuse it: constraint {constraint}"),
+                    None => format!("the rows refuse it: {} ({code})", database.table().unwrap_or("a value")),
+                })
+            }
+            "3F000" | "42P01" | "42703" | "42704" => Self::SchemaMissing(error),
+            _ => Self::Unavailable(error),
+        }
+    }
+}
+
+/// Records an event with its effects. `false` where it had been settled before, and nothing was written.
+///
+/// The connection must have [`session_options`]: at isolation level repeatable read, and because every statement of a sale writes the row of its
+/// payment, of two that run at once one fails instead of acting on a state that lacks the other. It is
+/// repeated here.
+///
+/// # Errors
+/// See [`WriteError`].
+pub async fn record_applied(
+    connection: &mut PgConnection,
+    event: &Event<'_>,
+    effect: &Effect,
+    source: Source,
+) -> Result<bool, WriteError> {
+    let mut attempt = 1;
+    loop {
+        let statement = own_values(sqlx::query(effect.statement()), event, source).bind(effect.rank());
+        match effect.bind(statement).fetch_one(&mut *connection).await {
+            Ok(row) => return Ok(row.try_get("recorded")?),
+            Err(error) if attempt < CONFLICT_ATTEMPTS_MAX && met_another(&error) => {
+                let pause = rand::rng().random_range(0..2_u64 << attempt.min(5));
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                attempt += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Serialization failure, deadlock.
+fn met_another(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "40001" || code == "40P01")
+}
+
+/// Records an event that has no effect, with the reason. `false` where it was there already.
+///
+/// # Errors
+/// See [`WriteError`].
+pub async fn record_ignored(
+    connection: &mut PgConnection,
+    event: &Event<'_>,
+    source: Source,
+    reason: &str,
+) -> Result<bool, WriteError> {
+    let statement =
+        own_values(sqlx::query(include_str!("sql/record_ignored.sql")), event, source).bind(reason);
+    Ok(statement.execute(connection).await?.rows_affected() == 1)
+}
+
+/// Records an event that could not be applied, with the reason, for another try. `None` where it had been
+/// settled before, else whether it is dead now: all tries are used up.
+///
+/// # Errors
+/// See [`WriteError`].
+pub async fn record_failed(
+    connection: &mut PgConnection,
+    event: &Event<'_>,
+    livemode: bool,
+    source: Source,
+    reason: &str,
+) -> Result<Option<bool>, WriteError> {
+    let (text, raw) = match event.payload() {
+        Payload::Text(text) => (Some(text), None),
+        Payload::Raw(bytes) => (None, Some(bytes)),
+    };
+    let row = sqlx::query(include_str!("sql/record_failed.sql"))
+        .bind(&event.id)
+        .bind(&event.kind)
+        .bind(event.api_version.as_ref().map(Text::as_str))
+        .bind(event.account.as_ref().map(Text::as_str))
+        .bind(event.livemode.unwrap_or(livemode))
+        .bind(event.created.unwrap_or_else(OffsetDateTime::now_utc))
+        .bind(text)
+        .bind(raw)
+        .bind(source.name())
+        .bind(reason)
+        .fetch_optional(connection)
+        .await?;
+    Ok(match row {
+        Some(row) => Some(row.try_get::<String, _>("status")? == "dead"),
+        None => None,
+    })
+}
+
+/// Binds $1 to $8. An event whose envelope lacks one of these never comes here: it is recorded as failed.
+fn own_values<'q>(
+    statement: sqlx::query::Query<'q, Postgres, PgArguments>,
+    event: &'q Event<'_>,
+    source: Source,
+) -> sqlx::query::Query<'q, Postgres, PgArguments> {
+    let text = match event.payload() {
+        Payload::Text(text) => Some(text),
+        Payload::Raw(_) => None,
+    };
+    statement
+        .bind(&event.id)
+        .bind(&event.kind)
+        .bind(event.api_version.as_ref().map(Text::as_str))
+        .bind(event.account.as_ref().map(Text::as_str))
+        .bind(event.livemode)
+        .bind(event.created)
+        .bind(text)
+        .bind(source.name())
+}

@@ -1,0 +1,78 @@
+//! `payment_intent.*`: one row of `payments` a payment intent.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::effect::Statement;
+use super::field::{Fault, Id, Instant, Reference, Text, read};
+
+/// A payment intent as an event shows it.
+#[derive(Debug)]
+pub struct PaymentIntent {
+    object: Object,
+    rank: i64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Object {
+    id: Id,
+    amount: i64,
+    #[serde(default)]
+    amount_received: i64,
+    created: Instant,
+    currency: Text,
+    customer: Option<Reference>,
+    last_payment_error: Option<PaymentError>,
+    status: Text,
+}
+
+#[derive(Debug, Deserialize)]
+struct PaymentError {
+    code: Option<Text>,
+}
+
+impl PaymentIntent {
+    /// Records the event and writes the payment.
+    pub const STATEMENT: &str = concat!(
+        include_str!("sql/record_applied.sql"),
+        include_str!("sql/payment_intent.sql"),
+        include_str!("sql/recorded.sql")
+    );
+
+    /// Reads `data.object`.
+    ///
+    /// # Errors
+    /// The field that is missing or cannot be read.
+    pub fn read(kind: &str, object: &RawValue) -> Result<Self, Fault> {
+        let object: Object = read("data.object", object)?;
+        // Stripe documentation, "How PaymentIntents and SetupIntents work": succeeded and canceled are final.
+        let rank = match (kind, object.status.as_str()) {
+            (_, "succeeded" | "canceled") => 9,
+            ("payment_intent.created", _) => 1,
+            ("payment_intent.requires_action", _) => 2,
+            (_, "requires_capture") => 5,
+            (_, "processing") => 4,
+            _ => 3,
+        };
+        Ok(Self { object, rank })
+    }
+
+    /// How far the payment had come.
+    pub fn rank(&self) -> i64 {
+        self.rank
+    }
+
+    /// Binds $10 to $17.
+    pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
+        let object = &self.object;
+        statement
+            .bind(object.id.as_str())
+            .bind(object.customer.as_ref().map(Reference::as_str))
+            .bind(object.status.as_str())
+            .bind(object.amount)
+            .bind(object.amount_received)
+            .bind(object.currency.as_str())
+            .bind(object.last_payment_error.as_ref().and_then(|error| error.code.as_ref()).map(Text::as_str))
+            .bind(object.created.0)
+    }
+}

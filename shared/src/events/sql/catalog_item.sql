@@ -1,0 +1,57 @@
+-- A deleted price or product keeps its row: what it granted to its buyers stays explained.
+, catalog_item as (
+    insert into recoup.catalog_items as kept (
+        id, account, object, product_id, name, active, unit_amount, currency,
+        grants_kind, grants_ref, grants_quantity, deleted_at, event_id, event_created, event_rank
+    )
+    select
+        $10, account, $11, $12, $13, $14, $15, $16, $17, $18, $19, case when $20 then event_created end,
+        event_id, event_created, event_rank
+    from event
+    on conflict (id) do update set
+        product_id = excluded.product_id,
+        name = excluded.name,
+        active = excluded.active,
+        unit_amount = excluded.unit_amount,
+        currency = excluded.currency,
+        grants_kind = excluded.grants_kind,
+        grants_ref = excluded.grants_ref,
+        grants_quantity = excluded.grants_quantity,
+        deleted_at = excluded.deleted_at,
+        event_id = excluded.event_id,
+        event_created = excluded.event_created,
+        event_rank = excluded.event_rank
+    where (kept.event_created, kept.event_rank, kept.event_id)
+        < (excluded.event_created, excluded.event_rank, excluded.event_id)
+    returning id, grants_kind, grants_ref, grants_quantity
+)
+-- Lines that were sold before the catalogue knew what they grant are settled now.
+, item as (
+    update recoup.order_items set
+        grants_kind = catalog_item.grants_kind,
+        grants_ref = catalog_item.grants_ref,
+        grants_quantity = catalog_item.grants_quantity
+    from catalog_item
+    where order_items.grants_kind is null
+        and catalog_item.grants_kind is not null
+        and catalog_item.id in (order_items.price_id, order_items.product_id)
+    returning
+        order_items.order_id, order_items.position, order_items.quantity, order_items.grants_kind,
+        order_items.grants_ref, order_items.grants_quantity
+)
+, granted as (
+    select
+        item.order_id,
+        item.position,
+        orders.customer_id,
+        item.grants_kind as kind,
+        item.grants_ref as ref,
+        item.quantity * item.grants_quantity as quantity,
+        orders.paid_at as granted_at,
+        case when payments.amount_refunded > 0 and payments.amount_refunded >= orders.amount_total
+            then payments.refunded_at
+        end as revoked_at
+    from item
+    join recoup.orders on orders.id = item.order_id and orders.paid_at is not null
+    left join recoup.payments on payments.id = orders.payment_id
+)

@@ -1,0 +1,36 @@
+-- The payment's row is made where its own event has not arrived yet.
+, payment as (
+    insert into recoup.payments (id, account)
+    select $11, account from event where $11::text is not null
+    on conflict (id) do nothing
+)
+, charge as (
+    insert into recoup.charges as kept (
+        id, account, payment_id, customer_id, status, amount, amount_captured, amount_refunded, currency,
+        failure_code, balance_transaction, created_at, event_id, event_created, event_rank
+    )
+    select $10, account, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, event_id, event_created, event_rank
+    from event
+    on conflict (id) do update set
+        customer_id = excluded.customer_id,
+        status = excluded.status,
+        amount = excluded.amount,
+        amount_captured = excluded.amount_captured,
+        amount_refunded = excluded.amount_refunded,
+        failure_code = excluded.failure_code,
+        balance_transaction = excluded.balance_transaction,
+        event_id = excluded.event_id,
+        event_created = excluded.event_created,
+        event_rank = excluded.event_rank
+    where (kept.event_created, kept.event_rank, kept.event_id)
+        < (excluded.event_created, excluded.event_rank, excluded.event_id)
+)
+-- Money moves when a charge is captured, once, whichever of its events says so first.
+, posted as (
+    insert into recoup.ledger_entries
+        (source_id, kind, account, debit_account, credit_account, amount, currency, posted_at)
+    select $10, 'charge', account, 'stripe_balance', 'sales', $15, $17, $20
+    from event
+    where $13 = 'succeeded' and $15 > 0
+    on conflict (source_id, kind) do nothing
+)

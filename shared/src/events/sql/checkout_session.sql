@@ -1,0 +1,106 @@
+-- A customer whose own event has not arrived gets a row that any event of its own overwrites. A guest has no
+-- events of its own: the latest checkout knows best.
+, customer as (
+    insert into recoup.customers as kept (id, account, email, name, event_id, event_created, event_rank)
+    select $11, account, $12, $13, event_id, case when $14 then event_created else '-infinity' end, 0
+    from event
+    where $11::text is not null
+    on conflict (id) do update set
+        email = excluded.email,
+        name = excluded.name,
+        event_id = excluded.event_id,
+        event_created = excluded.event_created,
+        event_rank = excluded.event_rank
+    where (kept.event_created, kept.event_rank, kept.event_id)
+        < (excluded.event_created, excluded.event_rank, excluded.event_id)
+)
+, payment as (
+    insert into recoup.payments as kept (id, account, order_id)
+    select $15, account, $10 from event where $15::text is not null
+    on conflict (id) do update set order_id = excluded.order_id
+    returning amount_refunded, refunded_at
+)
+, placed as (
+    insert into recoup.orders as kept (
+        id, account, customer_id, payment_id, status, mode, currency, amount_subtotal, amount_total,
+        client_reference_id, created_at, paid_at, event_id, event_created, event_rank
+    )
+    select
+        $10, account, $11, $15, $16, $17, $18, $19, $20, $21, coalesce($22, event_created),
+        case when $16 = 'paid' then event_created end,
+        event_id, event_created, event_rank
+    from event
+    on conflict (id) do update set
+        customer_id = coalesce(excluded.customer_id, kept.customer_id),
+        payment_id = coalesce(excluded.payment_id, kept.payment_id),
+        status = excluded.status,
+        currency = excluded.currency,
+        amount_subtotal = excluded.amount_subtotal,
+        amount_total = excluded.amount_total,
+        paid_at = coalesce(excluded.paid_at, kept.paid_at),
+        event_id = excluded.event_id,
+        event_created = excluded.event_created,
+        event_rank = excluded.event_rank
+    where (kept.event_created, kept.event_rank, kept.event_id)
+        < (excluded.event_created, excluded.event_rank, excluded.event_id)
+)
+, line as (
+    select *
+    from unnest(
+        $23::text[], $24::text[], $25::text[], $26::text[], $27::bigint[], $28::bigint[],
+        $29::text[], $30::text[], $31::bigint[]
+    ) with ordinality as line (
+        line_item_id, price_id, product_id, description, quantity, amount_total,
+        own_kind, own_ref, own_quantity, position
+    )
+)
+-- What a line grants: as the catalogue says of its price, else of its product, else as the line itself says.
+, item as (
+    insert into recoup.order_items as kept (
+        order_id, position, line_item_id, price_id, product_id, description, quantity, amount_total, currency,
+        grants_kind, grants_ref, grants_quantity
+    )
+    select
+        $10, line.position, line.line_item_id, line.price_id, line.product_id, line.description, line.quantity,
+        line.amount_total, $18, mapped.grants_kind, mapped.grants_ref, mapped.grants_quantity
+    from event
+    cross join line
+    left join lateral (
+        select grants_kind, grants_ref, grants_quantity
+        from (
+            select 1 as preference, grants_kind, grants_ref, grants_quantity
+            from recoup.catalog_items
+            where id = line.price_id and grants_kind is not null
+            union all
+            select 2, grants_kind, grants_ref, grants_quantity
+            from recoup.catalog_items
+            where id = line.product_id and grants_kind is not null
+            union all
+            select 3, line.own_kind, line.own_ref, line.own_quantity
+            where line.own_kind is not null
+        ) as known
+        order by preference
+        limit 1
+    ) as mapped on true
+    on conflict on constraint order_items_key do update set
+        grants_kind = coalesce(kept.grants_kind, excluded.grants_kind),
+        grants_ref = coalesce(kept.grants_ref, excluded.grants_ref),
+        grants_quantity = coalesce(kept.grants_quantity, excluded.grants_quantity)
+    returning position, quantity, grants_kind, grants_ref, grants_quantity
+)
+, granted as (
+    select
+        $10::text as order_id,
+        item.position,
+        $11::text as customer_id,
+        item.grants_kind as kind,
+        item.grants_ref as ref,
+        item.quantity * item.grants_quantity as quantity,
+        event.event_created as granted_at,
+        case when payment.amount_refunded > 0 and payment.amount_refunded >= $20 then payment.refunded_at end
+            as revoked_at
+    from item
+    cross join event
+    left join payment on true
+    where $16 = 'paid' and item.grants_kind is not null
+)

@@ -1,0 +1,15 @@
+-- Opens every family's statement: the event is recorded here, and only where it was (or where it had failed
+-- before) do the effects below find a row to work from. One statement, one commit, one round trip.
+with event as (
+    insert into recoup.webhook_events as stored
+        (id, type, api_version, account, livemode, created, payload, source, status, processed_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, 'processed', clock_timestamp())
+    on conflict (id) do update set
+        status = 'processed',
+        attempts = stored.attempts + 1,
+        next_attempt_at = null,
+        last_error = null,
+        processed_at = clock_timestamp()
+    where stored.status = 'failed'
+    returning id as event_id, account, created as event_created, $9::bigint as event_rank
+)

@@ -1,0 +1,345 @@
+"""Holds infra/template.yaml to what DESIGN and README promise of it. Exit code 1 and a list when it does not.
+
+The policies below are the contract, to the letter: a function that needs one more action needs it here too.
+`--breaks` proves that the checks can fail: it breaks the template in many ways and wants each one found.
+"""
+
+import json
+import re
+import sys
+
+from translate import TEMPLATE, resolve, translate
+
+# Two deployments that between them take every branch of every condition.
+PLAIN = {}
+FULL = {
+    "AlarmEmail": "a@example.com",
+    "DatabaseSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf",
+    "BackupKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/k",
+    "BackupLockDays": 30,
+    "VpcSubnetIds": ["subnet-1"],
+    "VpcSecurityGroupIds": ["sg-1"],
+}
+
+# Which functions there are, and the variables that each one reads.
+ALL = {"RUST_LOG", "DATABASE_SECRET_ID"}
+VARIABLES = {
+    "Webhook": ALL | {"STRIPE_WEBHOOK_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE"},
+    "Backup": ALL | {"BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS"},
+    "Verify": ALL | {"BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
+    "Restore": ALL | {"BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
+    "Reconcile": ALL | {"STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE"},
+}
+
+# Name of the schedule -> (function, what it is called with).
+SCHEDULES = {
+    "BackupFullDaily": ("Backup", {"backup_type": "full"}),
+    "VerifyLatestDaily": ("Verify", {"action": "full", "backup_id": "latest"}),
+    "ReconcileEventsHourly": ("Reconcile", {"action": "events", "dry_run": False}),
+}
+
+ROUTES = {("/webhooks/stripe", "post"), ("/health", "get")}
+
+
+INTERFACE_CALLS = {
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+}
+
+
+def allow(actions, resources, condition=None):
+    """One statement, in the form that `statements` brings the template's into."""
+    resources = resources if isinstance(resources, list) else [resources]
+    return json.dumps(["Allow", sorted(actions.split()), sorted(resources), condition], sort_keys=True)
+
+
+def policies(full):
+    """What each function may do, with its own log and secrets."""
+    database = "DatabaseSecretArn" if full else "DatabaseSecret"
+    objects = "${BackupBucket.Arn}/v1/backups/*"
+    listing = allow("s3:ListBucket", "BackupBucket.Arn", {"StringLike": {"s3:prefix": "v1/backups/*"}})
+    through_s3 = {"StringEquals": {"kms:ViaService": "s3.${AWS::Region}.amazonaws.com"}}
+    failed = allow("sqs:SendMessage", "DeadLetters.Arn")
+
+    def log(name):
+        return allow("logs:CreateLogStream logs:PutLogEvents", f"{name}Logs.Arn")
+
+    def secrets(*names):
+        return allow("secretsmanager:GetSecretValue", list(names))
+
+    def key(actions):
+        return [allow(actions, "BackupKmsKeyArn", through_s3)] if full else []
+
+    reading = [secrets(database, "BackupKeySecret"), allow("s3:GetObject", objects), listing]
+    return {
+        "Webhook": [log("Webhook"), secrets(database, "StripeWebhookSecret", "StripeApiSecret")],
+        "Backup": [
+            log("Backup"),
+            secrets(database),
+            allow("s3:PutObject s3:AbortMultipartUpload", objects),
+            listing,
+            failed,
+            *key("kms:GenerateDataKey kms:Decrypt"),
+        ],
+        "Verify": [log("Verify"), *reading, failed, *key("kms:Decrypt")],
+        "Restore": [log("Restore"), *reading, *key("kms:Decrypt")],
+        "Reconcile": [log("Reconcile"), secrets(database, "StripeApiSecret"), failed],
+    }
+
+
+def as_list(one_or_many):
+    return one_or_many if isinstance(one_or_many, list) else [one_or_many]
+
+
+def statements(role):
+    """Every statement of a role's inline policies."""
+    return [s for p in role.get("Policies", []) for s in as_list(p["PolicyDocument"]["Statement"])]
+
+
+def as_text(statement):
+    actions, resources = sorted(as_list(statement["Action"])), sorted(as_list(statement["Resource"]))
+    return json.dumps([statement["Effect"], actions, resources, statement.get("Condition")], sort_keys=True)
+
+
+def check_policies(resources, full, fault):
+    wanted = policies(full)
+    for name in VARIABLES:
+        properties = resources[name]["Properties"]
+        if properties["Role"] != f"{name}Role.Arn":
+            fault(f"{name}: its role is {properties['Role']}, and should be its own, {name}Role")
+            continue
+        role = resources[f"{name}Role"]["Properties"]
+        got, want = {as_text(s) for s in statements(role)}, set(wanted[name])
+        for extra in sorted(got - want):
+            fault(f"{name}Role: allows more than the function calls: {extra}")
+        for missing in sorted(want - got):
+            fault(f"{name}Role: lacks what the function calls: {missing}")
+        attached = role.get("ManagedPolicyArns", [])
+        if attached != (["NetworkInterfacePolicy"] if full else []):
+            fault(f"{name}Role: managed policies {attached}")
+        trust = role["AssumeRolePolicyDocument"]["Statement"]
+        if [s["Principal"] for s in trust] != [{"Service": "lambda.amazonaws.com"}]:
+            fault(f"{name}Role: someone other than Lambda may assume it")
+    # The one policy that IAM leaves no choice but "*" for.
+    shared = {n: r for n, r in resources.items() if r["Type"] in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy")}
+    if set(shared) != ({"NetworkInterfacePolicy"} if full else set()):
+        fault(f"policies outside the roles: {sorted(shared)}")
+    for name, policy in shared.items():
+        attach, take_back = policy["Properties"]["PolicyDocument"]["Statement"]
+        if set(attach["Action"]) != INTERFACE_CALLS:
+            fault(f"{name}: {sorted(set(attach['Action']) ^ INTERFACE_CALLS)}")
+        if (take_back["Effect"], take_back["Action"]) != ("Deny", "ec2:*"):
+            fault(f"{name}: the functions' own code may use it")
+    for name, resource in resources.items():
+        if resource["Type"] != "AWS::IAM::Role":
+            continue
+        for statement in statements(resource["Properties"]):
+            for target in as_list(statement["Resource"]):
+                if not re.match(r"(\$\{)?[A-Z][A-Za-z]+(\.Arn)?(\}|$)", target):
+                    fault(f"{name}: {target} is not one resource of this stack or one parameter")
+            for action in as_list(statement["Action"]):
+                if "*" in action:
+                    fault(f"{name}: allows {action}, which is more than one action")
+
+
+def check_functions(resources, full, fault):
+    functions = {n for n, r in resources.items() if r["Type"] == "AWS::Lambda::Function"}
+    if functions != set(VARIABLES):
+        fault(f"functions are {sorted(functions)}, and should be {sorted(VARIABLES)}")
+    for name in sorted(functions & set(VARIABLES)):
+        properties = resources[name]["Properties"]
+        variables = properties["Environment"]["Variables"]
+        if set(variables) != VARIABLES[name]:
+            fault(f"{name}: variables differ from the contract: {sorted(set(variables) ^ VARIABLES[name])}")
+        for variable, value in variables.items():
+            # A reference is a bare name here; what is written out could be a secret.
+            if value not in PUBLIC and value not in SECRETS:
+                fault(f"{name}: {variable} is {value!r}, which is neither a secret's name nor public")
+            if (variable.endswith("_SECRET_ID")) != (value in SECRETS):
+                fault(f"{name}: {variable} does not name a secret")
+        if properties["Runtime"] != "provided.al2023" or properties["Handler"] != "bootstrap":
+            fault(f"{name}: not a Rust binary on provided.al2023")
+        if properties["FunctionName"] != f"${{AWS::StackName}}-{name.lower()}":
+            fault(f"{name}: RUNBOOK calls it <stack>-{name.lower()}, here it is {properties['FunctionName']}")
+        if properties.get("LoggingConfig", {}).get("LogGroup") != f"{name}Logs":
+            fault(f"{name}: writes to a log group that is not its own")
+        if ("VpcConfig" in properties) != full:
+            fault(f"{name}: VpcConfig does not follow the parameter")
+        if name != "Webhook" and properties["Timeout"] != 900:
+            fault(f"{name}: time limit {properties['Timeout']} s, and should be 900")
+    for name, resource in resources.items():
+        if resource["Type"] == "AWS::Logs::LogGroup" and not resource["Properties"].get("RetentionInDays"):
+            fault(f"{name}: keeps logs for ever")
+
+
+SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
+PUBLIC = {"LogLevel", "StripeLivemode", "BackupBucket", "BackupAgeRecipients"}
+
+
+def check_door(resources, full, fault):
+    webhook = resources["Webhook"]["Properties"]
+    if webhook["Timeout"] >= 30:
+        fault("Webhook: its time limit is not under the gateway's 30 s")
+    if webhook.get("ReservedConcurrentExecutions") != "WebhookConnections":
+        fault("Webhook: reserved concurrency is not the connection budget")
+    body = resources["Api"]["Properties"]["Body"]
+    routes = {(path, method) for path, methods in body["paths"].items() for method in methods}
+    if routes != ROUTES:
+        fault(f"Api: routes are {sorted(routes)}")
+    stage = resources["ApiApiGatewayDefaultStage"]["Properties"]
+    limits = stage.get("DefaultRouteSettings", {})
+    if not limits.get("ThrottlingRateLimit") or not limits.get("ThrottlingBurstLimit"):
+        fault("Api: not throttled")
+    if "sourceIp" in json.dumps(stage.get("AccessLogSettings", {})):
+        fault("Api: the access log holds the caller's address")
+
+
+def check_schedules(resources, full, fault):
+    schedules = {n: r["Properties"] for n, r in resources.items() if r["Type"] == "AWS::Scheduler::Schedule"}
+    if set(schedules) != set(SCHEDULES):
+        fault(f"schedules are {sorted(schedules)}, and should be {sorted(SCHEDULES)}")
+    for name, schedule in schedules.items():
+        target = schedule["Target"]
+        function, payload = SCHEDULES.get(name, ("", {}))
+        if target["Arn"] != f"{function}.Arn" or json.loads(target.get("Input", "{}")) != payload:
+            fault(f"{name}: calls {target['Arn']} with {target.get('Input')}")
+        if not str(schedule.get("Name")).startswith("${AWS::StackName}-"):
+            fault(f"{name}: its name is the same in every stack")
+        if target.get("DeadLetterConfig") != {"Arn": "DeadLetters.Arn"} or "RetryPolicy" not in target:
+            fault(f"{name}: a run that can't be delivered is lost")
+        if schedule.get("ScheduleExpressionTimezone") != "ScheduleTimeZone":
+            fault(f"{name}: not in the chosen time zone")
+        failure = resources.get(f"{function}EventInvokeConfig", {}).get("Properties", {}).get("DestinationConfig")
+        if failure != {"OnFailure": {"Destination": "DeadLetters.Arn"}}:
+            fault(f"{name}: a run that {function} fails at is lost")
+    role = resources["ScheduleRole"]["Properties"]
+    may = {as_text(s) for s in statements(role)}
+    targets = [f"{function}.Arn" for function, _ in SCHEDULES.values()]
+    if may != {allow("lambda:InvokeFunction", targets), allow("sqs:SendMessage", "DeadLetters.Arn")}:
+        fault(f"ScheduleRole: {sorted(may)}")
+    if "aws:SourceAccount" not in json.dumps(role["AssumeRolePolicyDocument"]):
+        fault("ScheduleRole: another account's schedule may use it")
+    if resources["DeadLetters"]["Properties"].get("SqsManagedSseEnabled") is not True:
+        fault("DeadLetters: not encrypted")
+
+
+def check_bucket(resources, full, fault):
+    bucket = resources["BackupBucket"]
+    properties = bucket["Properties"]
+    if bucket.get("DeletionPolicy") != "Retain" or bucket.get("UpdateReplacePolicy") != "Retain":
+        fault("BackupBucket: goes with the stack")
+    if properties.get("VersioningConfiguration") != {"Status": "Enabled"}:
+        fault("BackupBucket: not versioned")
+    rules = properties.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", [])
+    algorithms = [r["ServerSideEncryptionByDefault"]["SSEAlgorithm"] for r in rules]
+    if algorithms != (["aws:kms"] if full else ["AES256"]):
+        fault(f"BackupBucket: encryption {algorithms}")
+    block = properties.get("PublicAccessBlockConfiguration", {})
+    closed = ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"]
+    if [block.get(c) for c in closed] != [True] * 4:
+        fault("BackupBucket: public access is not blocked")
+    lifecycle = properties.get("LifecycleConfiguration", {}).get("Rules", [])
+    if not any("AbortIncompleteMultipartUpload" in r for r in lifecycle):
+        fault("BackupBucket: unfinished uploads stay for ever")
+    if not any("NoncurrentVersionExpiration" in r for r in lifecycle):
+        fault("BackupBucket: deleted versions stay for ever")
+    if any({"ExpirationInDays", "ExpirationDate"} & set(r) for r in lifecycle):
+        fault("BackupBucket: a lifecycle rule would delete the last good backup")
+    if (properties.get("ObjectLockEnabled") is True) != full or ("ObjectLockConfiguration" in properties) != full:
+        fault("BackupBucket: Object Lock does not follow the parameter")
+    policy = resources["BackupBucketPolicy"]["Properties"]
+    tls_only = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": ["BackupBucket.Arn", "${BackupBucket.Arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    denials = [{k: v for k, v in s.items() if k != "Sid"} for s in policy["PolicyDocument"]["Statement"]]
+    if policy["Bucket"] != "BackupBucket" or tls_only not in denials:
+        fault("BackupBucketPolicy: plain HTTP is not refused")
+    if any(s["Effect"] == "Allow" for s in denials):
+        fault("BackupBucketPolicy: opens the bucket to someone")
+
+
+def check_secrets(resources, full, fault):
+    secrets = {n: r for n, r in resources.items() if r["Type"] == "AWS::SecretsManager::Secret"}
+    if ("DatabaseSecret" in secrets) == full:
+        fault("DatabaseSecret: made beside the one that was given, or not made")
+    for name, secret in secrets.items():
+
+        def values(node):
+            return [v for child in node.values() for v in values(child)] if isinstance(node, dict) else [node]
+
+        if any(values(json.loads(secret["Properties"]["SecretString"]))):
+            fault(f"{name}: the template holds a value")
+    if secrets["BackupKeySecret"].get("DeletionPolicy") != "Retain":
+        fault("BackupKeySecret: goes with the stack, and no backup opens after that")
+
+
+def check_alarms(resources, full, fault):
+    alarms = {n: r["Properties"] for n, r in resources.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
+    for name, alarm in alarms.items():
+        if alarm.get("AlarmActions") != ["AlarmTopic"]:
+            fault(f"{name}: tells no one")
+    watched = {
+        (a.get("MetricName"), d["Value"]) for a in alarms.values() for d in a.get("Dimensions", [])
+    }
+    wanted = {("Errors", name) for name in VARIABLES}
+    wanted |= {("Throttles", "Webhook"), ("5xx", "Api")}
+    wanted |= {("ApproximateNumberOfMessagesVisible", "DeadLetters.QueueName")}
+    for metric, of in sorted(wanted - watched):
+        fault(f"no alarm on {metric} of {of}")
+    for function in ["Backup", "Verify"]:
+        alarm = alarms.get(f"{function}Missing", {})
+        hours = [m["MetricStat"]["Period"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
+        if (alarm.get("TreatMissingData"), alarm.get("EvaluationPeriods"), hours) != ("breaching", 26, [3600] * 2):
+            fault(f"{function}Missing: 26 hours without a run do not alarm")
+    if ("AlarmMail" in resources) != full:
+        fault("AlarmMail: does not follow the parameter")
+
+
+CHECKS = [
+    check_functions,
+    check_policies,
+    check_door,
+    check_schedules,
+    check_bucket,
+    check_secrets,
+    check_alarms,
+]
+
+
+def faults(text):
+    """Every way in which this template differs from the contract."""
+    found = []
+    template = translate(text)
+    for name, parameter in template["Parameters"].items():
+        if parameter.get("NoEcho"):
+            found.append(f"parameter {name}: a secret passes through CloudFormation")
+    for title, overrides in [("plain", PLAIN), ("full", FULL)]:
+        resources = resolve(template, overrides)
+        for check in CHECKS:
+            check(resources, bool(overrides), lambda text: found.append(f"[{title}] {text}"))
+    return found
+
+
+if __name__ == "__main__":
+    text = TEMPLATE.read_text()
+    if sys.argv[1:] == ["--breaks"]:
+        from template_breaks import BREAKS, break_it
+
+        unseen = [b for b in BREAKS if not faults(break_it(text, *b))]
+        for old, new in unseen:
+            print(f"tests/check/template.py does not see {old!r} turned into {new!r}", file=sys.stderr)
+        print(f"template: {len(BREAKS) - len(unseen)} of {len(BREAKS)} deliberate faults found")
+        sys.exit(bool(unseen))
+    found = faults(text)
+    for line in found:
+        print(f"infra/template.yaml: {line}", file=sys.stderr)
+    print(f"template: {len(found)} faults")
+    sys.exit(bool(found))

@@ -1,0 +1,55 @@
+"""Ways to break infra/template.yaml, one replacement each, that tests/check/template.py has to find."""
+
+BREAKS = [
+    # Policies: more than is called, less than is called, wildcards, someone else's secret.
+    ("Action: [s3:PutObject, s3:AbortMultipartUpload]", "Action: [s3:PutObject, s3:GetObject]"),
+    ("Action: [s3:PutObject, s3:AbortMultipartUpload]", "Action: s3:PutObject"),
+    ("Action: s3:GetObject", "Action: s3:*"),
+    ("Resource: !Sub ${BackupBucket.Arn}/v1/backups/*", 'Resource: "*"'),
+    ("Resource: !Sub ${BackupBucket.Arn}/v1/backups/*", "Resource: !Sub ${BackupBucket.Arn}/*"),
+    ("Condition: {StringLike: {s3:prefix: v1/backups/*}}", "Condition: {StringLike: {s3:prefix: '*'}}"),
+    ("Resource: !GetAtt WebhookLogs.Arn", 'Resource: "*"'),
+    ("                  - !Ref StripeWebhookSecret\n", "                  - !Ref BackupKeySecret\n"),
+    ("Action: [kms:GenerateDataKey, kms:Decrypt]", "Action: kms:*"),
+    ("Principal: {Service: lambda.amazonaws.com}", 'Principal: {AWS: "*"}'),
+    ("Role: !GetAtt WebhookRole.Arn", "Role: !GetAtt RestoreRole.Arn"),
+    ("Condition: {StringEquals: {aws:SourceAccount: !Ref AWS::AccountId}}", "Sid: Anyone"),
+    ("              - ec2:DescribeSubnets\n", "              - ec2:DescribeSubnets\n              - ec2:RunInstances\n"),
+    # Functions: the environment contract, secrets in plain variables, limits.
+    ("BACKUP_KEY_SECRET_ID: !Ref BackupKeySecret", 'BACKUP_KEY_SECRET_ID: "AGE-SECRET-KEY-1"'),
+    ("BACKUP_BUCKET: !Ref BackupBucket\n", ""),
+    ("RUST_LOG: !Ref LogLevel", "RUST_LOG: !Ref LogLevel\n        EXTRA: !Ref LogLevel"),
+    ("Timeout: 29", "Timeout: 30"),
+    ("!If [ReservesConcurrency, !Ref WebhookConnections, !Ref AWS::NoValue]", "1000"),
+    ("LogGroup: !Ref VerifyLogs", "LogGroup: !Ref BackupLogs"),
+    ("RetentionInDays: !Ref LogRetentionDays", "KmsKeyId: !Ref AWS::NoValue"),
+    ("ThrottlingRateLimit: !Ref WebhookRequestsPerSecond", "DetailedMetricsEnabled: true"),
+    ("Path: /health", "Path: /healthz"),
+    # Schedules.
+    ("""Input: '{"action":"events","dry_run":false}'""", """Input: '{"action":"events","dry_run":true}'"""),
+    ("DeadLetterConfig: {Arn: !GetAtt DeadLetters.Arn}", "Description: lost"),
+    ("Name: !Sub ${AWS::StackName}-backup-full", "Name: backup-full"),
+    ("SqsManagedSseEnabled: true", "SqsManagedSseEnabled: false"),
+    ("            Destination: !GetAtt DeadLetters.Arn", "            Destination: !GetAtt Backup.Arn"),
+    # Bucket.
+    ("VersioningConfiguration: {Status: Enabled}", "VersioningConfiguration: {Status: Suspended}"),
+    ("SSEAlgorithm: AES256", 'SSEAlgorithm: "aws:kms"'),
+    ("BlockPublicPolicy: true", "BlockPublicPolicy: false"),
+    ('aws:SecureTransport: "false"', 'aws:SecureTransport: "true"'),
+    ("AbortIncompleteMultipartUpload: {DaysAfterInitiation: 1}", "ExpirationInDays: 90"),
+    ("    DeletionPolicy: Retain\n", ""),
+    ("ObjectLockEnabled: !If [HasLock, true, !Ref AWS::NoValue]", "ObjectLockEnabled: false"),
+    # Secrets and alarms.
+    ("""'{"api_key":""}'""", """'{"api_key":"sk_live_1"}'"""),
+    ('    Default: ""\n', '    Default: ""\n    NoEcho: true\n'),
+    ("AlarmActions: [!Ref AlarmTopic]", "AlarmActions: []"),
+    ("TreatMissingData: breaching", "TreatMissingData: ignore"),
+    ("MetricName: Throttles", "MetricName: Duration"),
+]
+
+
+def break_it(text, old, new):
+    """The template with the first occurrence replaced."""
+    if old not in text:
+        raise ValueError(f"infra/template.yaml no longer has {old!r}: change tests/check/template_breaks.py with it")
+    return text.replace(old, new, 1)

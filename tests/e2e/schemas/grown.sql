@@ -1,0 +1,22 @@
+-- What a schema looks like after years of changes by hand: dropped columns, renamed habits, moved defaults.
+CREATE TABLE e (id int PRIMARY KEY, x int DEFAULT 3);
+CREATE TABLE mult (a int, b text, PRIMARY KEY (a)) PARTITION BY RANGE (a); CREATE TABLE mult1 PARTITION OF mult FOR VALUES FROM (1) TO (10) PARTITION BY RANGE (a); CREATE TABLE mult11 PARTITION OF mult1 DEFAULT;
+CREATE TABLE refs (a int REFERENCES mult); ALTER TABLE mult ADD COLUMN s int REFERENCES e ON DELETE SET NULL;
+ALTER TABLE mult REPLICA IDENTITY FULL;
+CREATE TABLE setcol (a int, b int, PRIMARY KEY (a,b)); CREATE TABLE setcol2 (a int, b int, FOREIGN KEY (a,b) REFERENCES setcol MATCH FULL ON DELETE SET NULL (b));
+CREATE VIEW upd AS SELECT a FROM mult WHERE a > 0 WITH LOCAL CHECK OPTION; CREATE VIEW inv WITH (security_invoker=true, security_barrier=false) AS TABLE upd;
+CREATE VIEW srf AS SELECT * FROM generate_series(1,3) WITH ORDINALITY g(n, o) LEFT JOIN LATERAL (SELECT n + 1 AS m) q ON true;
+CREATE TYPE selfy AS (a int); ALTER TYPE selfy ADD ATTRIBUTE b text, DROP ATTRIBUTE a;
+CREATE TABLE usesselfy (s selfy, t selfy[]);
+CREATE TYPE en AS ENUM ('b'); ALTER TYPE en ADD VALUE 'a' BEFORE 'b'; CREATE TYPE empt AS ENUM ();
+CREATE FUNCTION enf(en DEFAULT 'a') RETURNS en LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+CREATE TABLE ent (e en DEFAULT enf(), CHECK (enf(e) <> 'b'::en)); CREATE INDEX ON ent (enf(e)) WHERE enf(e) = 'a'::en;
+CREATE SEQUENCE ownd; CREATE TABLE t_o (a int DEFAULT nextval('ownd')); ALTER SEQUENCE ownd OWNED BY t_o.a; 
+CREATE TABLE seqother (z int DEFAULT nextval('ownd'));
+CREATE TABLE "CamelCase" ("Id" serial PRIMARY KEY, "userId" int REFERENCES "CamelCase" ("Id") ON UPDATE SET DEFAULT);
+CREATE TABLE toasty (a text, b text) WITH (toast_tuple_target = 200, toast.vacuum_truncate = false);
+ALTER TABLE toasty ALTER COLUMN a SET STORAGE PLAIN, ALTER COLUMN b SET STORAGE MAIN;
+CREATE FUNCTION poly(anyelement, VARIADIC anyarray) RETURNS anyelement LANGUAGE sql WINDOW AS 'SELECT $1';
+CREATE TABLE drop1 (a int, b int, c int GENERATED ALWAYS AS (b+1) STORED); ALTER TABLE drop1 DROP COLUMN a;
+CREATE TABLE drop1c (z int) INHERITS (drop1); 
+INSERT INTO e VALUES (1); INSERT INTO mult VALUES (1, 'x', 1); 
