@@ -317,3 +317,9 @@ async fn a_schema_that_grew_comes_back_as_pg_dump_sees_it() {
     let dump = round_trip("schema_grown", include_str!("schemas/grown.sql")).await;
     assert_eq!(dump.unsupported, []);
 }
+
+#[tokio::test]
+async fn families_of_tables_come_back_as_pg_dump_sees_them() {
+    let dump = round_trip("schema_family", include_str!("schemas/family.sql")).await;
+    assert_eq!(dump.unsupported, []);
+}

@@ -33,6 +33,7 @@ pub(super) struct ColumnRow {
     fdw_options: Vec<String>,
     parent_has_default: bool,
     parent_same_generated: bool,
+    parent_defaults_conflict: bool,
     parent_not_null: bool,
     parent_not_null_unchecked: bool,
     pub(super) not_null_oid: Option<i64>,
@@ -86,8 +87,11 @@ impl ColumnRow {
     pub(super) fn sql(&self, table: &TableRow, identity: Option<&SequenceRow>) -> ColumnSql {
         let mut sql = ColumnSql::default();
         let inherits = !table.is_partition && !table.parents.is_empty();
-        let own_expression = !self.generated.is_empty() && !(inherits && self.parent_same_generated);
-        let is_printed = self.is_local || table.is_partition || own_expression;
+        let inherits_expression = inherits && self.parent_same_generated;
+        let own_expression = !self.generated.is_empty() && !inherits_expression;
+        // Postgres refuses a child of two parents with different defaults unless the child says which.
+        let says_which = inherits && self.parent_defaults_conflict && self.generated.is_empty();
+        let is_printed = self.is_local || table.is_partition || own_expression || says_which;
         let alter = format!("ALTER TABLE ONLY {} ALTER COLUMN {}", table.ident, self.ident);
 
         let mut optional = None;
@@ -110,8 +114,9 @@ impl ColumnRow {
         } else if inherits && self.parent_has_default {
             sql.more.push(format!("{alter} DROP DEFAULT"));
         }
+        let defaults_to_null = says_which && self.default_expr.is_none();
 
-        let mut rest = String::new();
+        let mut rest = if defaults_to_null { " DEFAULT NULL".into() } else { String::new() };
         if let Some(sequence) = identity {
             let how = if self.identity == "a" { "ALWAYS" } else { "BY DEFAULT" };
             rest.push_str(&format!(" GENERATED {how} AS IDENTITY ({})", sequence.identity_options()));

@@ -132,6 +132,7 @@ impl Graph {
     /// Makes the order possible: takes cycles apart, and moves what has to wait into later phases.
     pub(super) fn settle(&mut self) {
         self.break_cycles();
+        self.stub_late_views();
         let needs = self.adjacency();
         self.promote(&needs);
     }
@@ -151,6 +152,50 @@ impl Graph {
                 }
             }
         }
+    }
+
+    /// A table whose column holds a view's row needs the view before the data; if the view has to wait for a primary
+    /// key, it is made in two steps.
+    fn stub_late_views(&mut self) {
+        loop {
+            let needs = self.adjacency();
+            let late = self.late(&needs);
+            let mut open: Vec<usize> = (0..needs.len())
+                .filter(|at| {
+                    late[*at] && matches!(self.nodes[*at].kind, ObjectKind::Table | ObjectKind::Type)
+                })
+                .collect();
+            let mut seen: HashSet<usize> = open.iter().copied().collect();
+            while let Some(at) = open.pop() {
+                open.extend(needs[at].iter().copied().filter(|need| late[*need] && seen.insert(*need)));
+            }
+            let seen: Vec<usize> = seen.into_iter().collect();
+            if !self.split_view(&seen) {
+                return;
+            }
+        }
+    }
+
+    /// Which objects of before the data need something of after it.
+    fn late(&self, needs: &[Vec<usize>]) -> Vec<bool> {
+        let mut late = vec![false; needs.len()];
+        let mut needed_by = vec![Vec::new(); needs.len()];
+        for (at, list) in needs.iter().enumerate() {
+            for need in list {
+                needed_by[*need].push(at);
+            }
+        }
+        let mut open: Vec<usize> =
+            (0..needs.len()).filter(|at| self.nodes[*at].phase != Phase::PreData).collect();
+        while let Some(at) = open.pop() {
+            for next in &needed_by[at] {
+                if self.nodes[*next].phase == Phase::PreData && !late[*next] {
+                    late[*next] = true;
+                    open.push(*next);
+                }
+            }
+        }
+        late
     }
 
     /// Takes out of the tables and domains of a cycle the defaults and checks that close it.
@@ -309,8 +354,8 @@ impl Graph {
     fn promote(&mut self, needs: &[Vec<usize>]) {
         loop {
             let mut changed = false;
-            for at in 0..needs.len() {
-                let latest = needs[at].iter().map(|need| self.nodes[*need].phase).max();
+            for (at, list) in needs.iter().enumerate() {
+                let latest = list.iter().map(|need| self.nodes[*need].phase).max();
                 let own = self.nodes[at].phase;
                 let Some(latest) = latest.filter(|latest| *latest > own) else { continue };
                 let node = &mut self.nodes[at];

@@ -88,7 +88,10 @@ impl Node {
 
     /// What settles ties, so that the same database always gives the same order.
     pub(super) fn rank(&self) -> (Phase, ObjectKind, Option<&str>, &str, &str, Key) {
-        (self.phase, self.kind, self.schema.as_deref(), &self.name, &self.target, self.key)
+        // A domain's check must be there before a column holds the domain inside an array or row.
+        let is_domain_check = self.kind == ObjectKind::Check && self.table.is_none();
+        let kind = if is_domain_check { ObjectKind::Type } else { self.kind };
+        (self.phase, kind, self.schema.as_deref(), &self.name, &self.target, self.key)
     }
 
     /// A statement of this node.

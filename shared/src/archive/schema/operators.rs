@@ -101,7 +101,7 @@ pub(super) async fn add_operators(
     }
     let families: Vec<FamilyRow> = rows(conn, "operator classes", FAMILIES, schemas).await?;
     for family in &families {
-        let class = if family.family == 0 { Class::OperatorFamily } else { Class::OperatorClass };
+        let class = if family.family == 0 { Class::Opfamily } else { Class::Opclass };
         let members = members_of.remove(&Key::new(class, family.oid)).unwrap_or_default();
         graph.add(family.node(members));
     }
@@ -166,7 +166,7 @@ impl FamilyRow {
             return Node {
                 more: more.into_iter().collect(),
                 ..node(
-                    Key::new(Class::OperatorFamily, self.oid),
+                    Key::new(Class::Opfamily, self.oid),
                     ObjectKind::OperatorFamily,
                     Some(&self.schema),
                     &self.name,
@@ -184,7 +184,7 @@ impl FamilyRow {
             lines.push(format!("STORAGE {input}"));
         }
         node(
-            Key::new(Class::OperatorClass, self.oid),
+            Key::new(Class::Opclass, self.oid),
             ObjectKind::OperatorClass,
             Some(&self.schema),
             &self.name,

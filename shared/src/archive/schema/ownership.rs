@@ -2,6 +2,9 @@
 
 use super::catalog::literal;
 
+/// How a grant begins that only Postgres 17 and later understand; it stands in a command of its own.
+const NEWEST_PRIVILEGE: &str = "GRANT MAINTAIN ";
+
 /// A block that runs `commands` if every role is there, and says so with a notice if one is not, or if whoever
 /// restores may not do it.
 pub(super) fn guarded(roles: &[&str], commands: &[String]) -> String {
@@ -36,8 +39,14 @@ fn block(roles: &[&str], commands: &[String], as_role: Option<&str>) -> String {
         declare = "\nDECLARE\n    before text := pg_catalog.current_setting('role');";
         body.push_str("    PERFORM pg_catalog.set_config('role', before, true);\n");
     }
+    // An older server than the source does not know the newest privilege, and calls it a syntax error.
+    let unknown = if commands.iter().any(|command| command.starts_with(NEWEST_PRIVILEGE)) {
+        " OR syntax_error"
+    } else {
+        ""
+    };
     let block = format!(
-        "{declare}\nBEGIN\n{body}EXCEPTION WHEN insufficient_privilege OR undefined_object THEN\n    \
+        "{declare}\nBEGIN\n{body}EXCEPTION WHEN insufficient_privilege OR undefined_object{unknown} THEN\n    \
          RAISE NOTICE 'skipped: %', SQLERRM;\nEND\n"
     );
     let mut tag = "guard".to_owned();

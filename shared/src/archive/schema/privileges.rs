@@ -231,22 +231,33 @@ fn difference(
         let all = every_privilege.len() > 1
             && every_privilege.iter().all(|privilege| grant.privileges.contains(privilege));
         let columns = column.map(|column| format!(" ({column})")).unwrap_or_default();
-        let what = if all && column.is_none() {
-            "ALL".to_owned()
+        let whats: Vec<String> = if all && column.is_none() {
+            vec!["ALL".to_owned()]
         } else {
-            let list: Vec<String> =
-                grant.privileges.iter().map(|privilege| format!("{privilege}{columns}")).collect();
-            list.join(", ")
+            // The newest privilege apart, so that an older server skips that one alone.
+            let (newest, known): (Vec<&String>, Vec<&String>) =
+                grant.privileges.iter().partition(|privilege| *privilege == "MAINTAIN");
+            [known, newest]
+                .iter()
+                .filter(|list| !list.is_empty())
+                .map(|list| {
+                    let list: Vec<String> =
+                        list.iter().map(|privilege| format!("{privilege}{columns}")).collect();
+                    list.join(", ")
+                })
+                .collect()
         };
         let option = if grant.grantable { " WITH GRANT OPTION" } else { "" };
-        let sql = format!("GRANT {what} ON {on} TO {to}{option}");
         let as_role = (grant.grantor != owner).then(|| grant.grantor.clone());
         if let Some(grantor) = &as_role
             && !roles.contains(grantor)
         {
             roles.push(grantor.clone());
         }
-        commands.push((roles, Command { sql, as_role }));
+        for what in whats {
+            let sql = format!("GRANT {what} ON {on} TO {to}{option}");
+            commands.push((roles.clone(), Command { sql, as_role: as_role.clone() }));
+        }
     }
     commands
 }

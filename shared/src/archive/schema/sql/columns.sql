@@ -28,6 +28,7 @@ SELECT a.attrelid::int8 AS relation,
        ) AS fdw_options,
        coalesce(parent.has_default, false) AS parent_has_default,
        coalesce(parent.same_generated, false) AS parent_same_generated,
+       coalesce(parent.defaults, 0) > 1 AS parent_defaults_conflict,
        coalesce(parent.not_null, false) AS parent_not_null,
        coalesce(parent.not_null_unchecked, false) AS parent_not_null_unchecked,
        k.oid::int8 AS not_null_oid,
@@ -46,6 +47,7 @@ LEFT JOIN pg_catalog.pg_constraint k
        ON k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum]
 LEFT JOIN LATERAL (
     SELECT bool_or(pd.oid IS NOT NULL) AS has_default,
+           count(DISTINCT pg_get_expr(pd.adbin, pd.adrelid)) AS defaults,
            bool_or(pa.attgenerated <> '' AND pa.attgenerated = a.attgenerated
                    AND pg_get_expr(pd.adbin, pd.adrelid) = pg_get_expr(d.adbin, d.adrelid)) AS same_generated,
            bool_or(pa.attnotnull) AS not_null,
