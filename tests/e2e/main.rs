@@ -1,6 +1,7 @@
 //! End-to-end tests on the local stack, in one binary.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod backup_faults;
 mod backup_restore;
 mod corruption;
