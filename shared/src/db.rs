@@ -33,7 +33,13 @@ pub fn options(url: &str, application_name: &str) -> Result<PgConnectOptions, Fa
 pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Failure> {
     match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options)).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(unavailable(options).with_source(error)),
+        Ok(Err(error)) => Err(match error.as_database_error() {
+            // The server's own words, without the place in its source that sqlx adds.
+            Some(refusal) => {
+                unavailable(options).with_source(std::io::Error::other(refusal.message().to_owned()))
+            }
+            None => unavailable(options).with_source(error),
+        }),
         Err(_) => Err(unavailable(options)
             .with_source(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 5 seconds"))),
     }

@@ -9,9 +9,12 @@ use recoup::archive::schema::{
     read_sequences, read_tables,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use stack::postgres::Postgres;
 
 /// A running server and its client programs.
 struct Server {
+    /// Ended with the last handle.
+    _postgres: Postgres,
     /// Connection string of a superuser, without a database: `postgres://postgres@127.0.0.1:5432`.
     url: String,
     /// Where `psql` and `pg_dump` of the server's version are.
@@ -19,12 +22,10 @@ struct Server {
 }
 
 /// The server that the tests run on.
-fn server() -> Server {
-    let variable = |name: &str| {
-        std::env::var(name)
-            .unwrap_or_else(|_| panic!("{name} is not set: the schema tests need a Postgres server"))
-    };
-    Server { url: variable("SCHEMA_TEST_URL"), bin: variable("SCHEMA_TEST_BIN").into() }
+async fn server() -> Server {
+    let postgres = Postgres::shared().await.expect("a server");
+    let url = postgres.url().rsplit_once('/').expect("a database in the URL").0.to_owned();
+    Server { url, bin: postgres.bin_dir().expect("client programs"), _postgres: postgres }
 }
 
 impl Server {
@@ -94,7 +95,7 @@ fn unusual_order(dump: &SchemaDump) -> String {
 
 /// Loads a schema, reads it, makes it again from what was read, copies the rows, and lets `pg_dump` compare.
 async fn round_trip(name: &str, sql: &str) -> SchemaDump {
-    let server = server();
+    let server = server().await;
     let (source, copy) = (format!("{name}_source"), format!("{name}_copy"));
     server.create(&source).await;
     server.psql(&source, sql);
@@ -188,7 +189,7 @@ async fn tenants_come_back_as_pg_dump_sees_them() {
 #[tokio::test]
 async fn what_postgres_18_added_comes_back() {
     let (version,): (String,) = sqlx::query_as("SELECT current_setting('server_version_num')")
-        .fetch_one(&mut server().connect("postgres").await)
+        .fetch_one(&mut server().await.connect("postgres").await)
         .await
         .expect("server version");
     // Older servers do not understand the file at all.
@@ -205,12 +206,16 @@ const RESTORER: &str = "recoup_schema_restorer";
 /// Connection string with another user; the test servers trust theirs.
 fn as_restorer(server: &Server) -> Server {
     let (_, host) = server.url.rsplit_once('@').expect("a url with a user");
-    Server { url: format!("postgres://{RESTORER}:{RESTORER}@{host}"), bin: server.bin.clone() }
+    Server {
+        url: format!("postgres://{RESTORER}:{RESTORER}@{host}"),
+        bin: server.bin.clone(),
+        _postgres: server._postgres.clone(),
+    }
 }
 
 #[tokio::test]
 async fn an_ordinary_user_restores_without_the_roles() {
-    let server = server();
+    let server = server().await;
     let mut admin = server.connect("postgres").await;
     let role = format!(
         "DO $$ BEGIN CREATE ROLE {RESTORER} LOGIN PASSWORD '{RESTORER}'; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
@@ -255,7 +260,7 @@ async fn an_ordinary_user_restores_without_the_roles() {
 
 #[tokio::test]
 async fn what_is_not_written_is_named() {
-    let server = server();
+    let server = server().await;
     let source = "schema_unsupported_source";
     server.create(source).await;
     server.psql(

@@ -240,7 +240,7 @@ async fn any_order_of_deliveries_ends_in_the_same_rows() {
 
 /// Delivers events of one stack's Stripe to another stack, so many at a time, each with Stripe's habit: again
 /// until it is answered with 2xx.
-async fn deliver_all(from: &Stack, to: &Stack, events: &[Value], at_a_time: usize) {
+pub async fn deliver_all(from: &Stack, to: &Stack, events: &[Value], at_a_time: usize) {
     // The lines of sessions are asked of the Stripe that knows them.
     let api_base = from.stripe.api_base();
     let change = |config: &mut FunctionConfig| {

@@ -15,7 +15,7 @@ use recoup::events::inbox::session_options;
 use recoup::events::receive::{Accounts, Rules};
 use recoup::failure::Failure;
 use recoup::invocation::Operation;
-use recoup::secrets::{self, SecretsManager};
+use recoup::secrets::{self, SecretStore};
 use recoup::stripe::{API_BASE, Client};
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
@@ -36,8 +36,7 @@ impl Reconcile {
     ///
     /// # Errors
     /// Every variable that is missing, or the secret that cannot be used.
-    pub async fn from_environment() -> Result<Self, Failure> {
-        let mut env = Env::from_process();
+    pub async fn from_env(mut env: Env, store: &impl SecretStore) -> Result<Self, Failure> {
         let database_secret = env.required("DATABASE_SECRET_ID");
         let api_secret = env.required("STRIPE_API_SECRET_ID");
         let rules = Rules {
@@ -47,10 +46,8 @@ impl Reconcile {
         let api_base = env.optional("STRIPE_API_BASE").unwrap_or_else(|| API_BASE.to_owned());
         env.finish()?;
 
-        let store =
-            SecretsManager::new(&aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await);
-        let database_url = secrets::database_url(&store, &database_secret).await?;
-        let api_key = secrets::stripe_api_key(&store, &api_secret).await?;
+        let database_url = secrets::database_url(store, &database_secret).await?;
+        let api_key = secrets::stripe_api_key(store, &api_secret).await?;
         Ok(Self {
             database: session_options(db::options(database_url.expose_secret(), "recoup reconcile")?),
             stripe: Client::patient(api_base, api_key.into()),

@@ -1,10 +1,14 @@
 //! Compares Postgres with Stripe and mends what is missing.
 
 use reconcile::Reconcile;
+use recoup::config::Env;
+use recoup::secrets::SecretsManager;
 use recoup::{invocation, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
-    invocation::serve(Reconcile::from_environment().await).await
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let reconcile = Reconcile::from_env(Env::from_process(), &SecretsManager::new(&aws)).await;
+    invocation::serve(reconcile).await
 }

@@ -21,7 +21,7 @@ use lambda_http::{Body, Request, Response, service_fn};
 use recoup::config::Env;
 use recoup::events::receive::{Accounts, Outcome, Receipt, Rules};
 use recoup::failure::Failure;
-use recoup::secrets::{self, SecretsManager};
+use recoup::secrets::{self, SecretStore};
 use recoup::stripe::signature::SignatureError;
 use recoup::stripe::{API_BASE, Client};
 
@@ -47,8 +47,7 @@ impl Webhook {
     ///
     /// # Errors
     /// Every variable that is missing, or the secret that cannot be used.
-    pub async fn from_environment() -> Result<Self, Failure> {
-        let mut env = Env::from_process();
+    pub async fn from_env(mut env: Env, store: &impl SecretStore) -> Result<Self, Failure> {
         let database_secret = env.required("DATABASE_SECRET_ID");
         let signing_secret = env.required("STRIPE_WEBHOOK_SECRET_ID");
         let api_secret = env.required("STRIPE_API_SECRET_ID");
@@ -59,12 +58,10 @@ impl Webhook {
         let api_base = env.optional("STRIPE_API_BASE").unwrap_or_else(|| API_BASE.to_owned());
         env.finish()?;
 
-        let store =
-            SecretsManager::new(&aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await);
         let (database_url, signing, api_key) = tokio::try_join!(
-            secrets::database_url(&store, &database_secret),
-            secrets::signing_secrets(&store, &signing_secret),
-            secrets::stripe_api_key(&store, &api_secret),
+            secrets::database_url(store, &database_secret),
+            secrets::signing_secrets(store, &signing_secret),
+            secrets::stripe_api_key(store, &api_secret),
         )?;
         Ok(Self {
             session: Session::new(&database_url)?,

@@ -1,10 +1,14 @@
 //! Receives Stripe's webhooks.
 
+use recoup::config::Env;
+use recoup::secrets::SecretsManager;
 use recoup::telemetry;
 use webhook::Webhook;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init();
-    webhook::serve(Webhook::from_environment().await).await
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let webhook = Webhook::from_env(Env::from_process(), &SecretsManager::new(&aws)).await;
+    webhook::serve(webhook).await
 }
