@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod archive_stack;
 mod backup_faults;
 mod backup_restore;
 mod corruption;
