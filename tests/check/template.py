@@ -184,7 +184,10 @@ def check_functions(resources, full, fault):
 
 
 SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
-PUBLIC = {"LogLevel", "StripeLivemode", "BackupBucket", "BackupAgeRecipients"}
+PUBLIC = {
+    "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
+    "BackupRetentionDaysFull", "2",
+}
 
 
 def check_door(resources, full, fault):
