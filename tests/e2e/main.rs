@@ -5,6 +5,7 @@
 mod archive_stack;
 mod backup_faults;
 mod backup_restore;
+mod concurrency;
 mod corruption;
 mod documents;
 mod http;
