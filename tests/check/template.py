@@ -17,6 +17,7 @@ FULL = {
     "DatabaseSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf",
     "BackupKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/k",
     "BackupLockDays": 30,
+    "StripeEventBus": "aws.partner/stripe.com/ed_test_1",
     "VpcSubnetIds": ["subnet-1"],
     "VpcSecurityGroupIds": ["sg-1"],
 }
@@ -24,7 +25,9 @@ FULL = {
 # Which functions there are, and the variables that each one reads.
 ALL = {"RUST_LOG", "DATABASE_SECRET_ID"}
 VARIABLES = {
-    "Webhook": ALL | {"STRIPE_WEBHOOK_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE"},
+    "Webhook": ALL
+    | {"STRIPE_WEBHOOK_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE", "DATABASE_POOLER"}
+    | {"RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS"},
     "Backup": ALL | {"BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS"},
     "Verify": ALL | {"BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
     "Restore": ALL | {"BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
@@ -76,7 +79,7 @@ def policies(full):
 
     reading = [secrets(database, "BackupKeySecret"), allow("s3:GetObject", objects), listing]
     return {
-        "Webhook": [log("Webhook"), secrets(database, "StripeWebhookSecret", "StripeApiSecret")],
+        "Webhook": [log("Webhook"), secrets(database, "StripeWebhookSecret", "StripeApiSecret"), failed],
         "Backup": [
             log("Backup"),
             secrets(database),
@@ -177,7 +180,8 @@ def check_functions(resources, full, fault):
 
 
 SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
-PUBLIC = {"LogLevel", "StripeLivemode", "BackupBucket", "BackupAgeRecipients"}
+PUBLIC = {"LogLevel", "StripeLivemode", "BackupBucket", "BackupAgeRecipients", "DatabasePooler"}
+PUBLIC |= {"MetricsNamespace", "Stack=${AWS::StackName}"}
 
 
 def check_door(resources, full, fault):
@@ -196,6 +200,25 @@ def check_door(resources, full, fault):
         fault("Api: not throttled")
     if "sourceIp" in json.dumps(stage.get("AccessLogSettings", {})):
         fault("Api: the access log holds the caller's address")
+
+
+def check_event_bus(resources, full, fault):
+    rules = {n: r["Properties"] for n, r in resources.items() if r["Type"] == "AWS::Events::Rule"}
+    if set(rules) != ({"StripeEvents"} if full else set()):
+        fault(f"rules of event buses: {sorted(rules)}")
+    for name, rule in rules.items():
+        if rule["EventBusName"] != "StripeEventBus":
+            fault(f"{name}: listens to {rule['EventBusName']}")
+        if rule["EventPattern"] != {"source": [{"prefix": "aws.partner/stripe.com/"}]}:
+            fault(f"{name}: lets others' events through: {rule['EventPattern']}")
+        if [target["Arn"] for target in rule["Targets"]] != ["Webhook.Arn"]:
+            fault(f"{name}: calls {rule['Targets']}")
+        permission = resources.get(f"{name}Permission", {}).get("Properties", {})
+        if (permission.get("Principal"), permission.get("SourceArn")) != ("events.amazonaws.com", f"{name}.Arn"):
+            fault(f"{name}Permission: not for this rule alone: {permission}")
+    failure = resources.get("WebhookEventInvokeConfig", {}).get("Properties", {}).get("DestinationConfig")
+    if failure != {"OnFailure": {"Destination": "DeadLetters.Arn"}}:
+        fault("Webhook: an event of the bus that it fails at is lost")
 
 
 def check_schedules(resources, full, fault):
@@ -307,6 +330,7 @@ CHECKS = [
     check_functions,
     check_policies,
     check_door,
+    check_event_bus,
     check_schedules,
     check_bucket,
     check_secrets,

@@ -4,6 +4,7 @@
 mod backup_faults;
 mod backup_restore;
 mod corruption;
+mod door;
 mod http;
 mod operators;
 mod schema_pg_dump;
