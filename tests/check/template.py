@@ -23,8 +23,8 @@ FULL = {
 }
 
 # Which functions there are, and the variables that each one reads.
-ALL = {"RUST_LOG", "DATABASE_SECRET_ID"}
 VARIABLES = {
+<<<<<<< HEAD
     "Webhook": ALL
     | {"STRIPE_WEBHOOK_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE", "DATABASE_POOLER"}
     | {"RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS"},
@@ -32,6 +32,21 @@ VARIABLES = {
     "Verify": ALL | {"BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
     "Restore": ALL | {"BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
     "Reconcile": ALL | {"STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE"},
+=======
+    "Webhook": {
+        "RUST_LOG", "DATABASE_SECRET_ID", "STRIPE_WEBHOOK_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE",
+        "STRIPE_ACCOUNTS",
+    },
+    "Backup": {
+        "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS", "BACKUP_SCHEMAS",
+        "BACKUP_RETENTION_DAYS_FULL", "BACKUP_CONNECTIONS",
+    },
+    "Verify": {"RUST_LOG", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
+    "Restore": {"RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID", "RESTORE_CONNECTIONS"},
+    "Reconcile": {
+        "RUST_LOG", "DATABASE_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE", "STRIPE_ACCOUNTS",
+    },
+>>>>>>> main
 }
 
 # Name of the schedule -> (function, what it is called with).
@@ -77,7 +92,7 @@ def policies(full):
     def key(actions):
         return [allow(actions, "BackupKmsKeyArn", through_s3)] if full else []
 
-    reading = [secrets(database, "BackupKeySecret"), allow("s3:GetObject", objects), listing]
+    reading = [allow("s3:GetObject", objects), listing]
     return {
         "Webhook": [log("Webhook"), secrets(database, "StripeWebhookSecret", "StripeApiSecret"), failed],
         "Backup": [
@@ -88,8 +103,8 @@ def policies(full):
             failed,
             *key("kms:GenerateDataKey kms:Decrypt"),
         ],
-        "Verify": [log("Verify"), *reading, failed, *key("kms:Decrypt")],
-        "Restore": [log("Restore"), *reading, *key("kms:Decrypt")],
+        "Verify": [log("Verify"), secrets("BackupKeySecret"), *reading, failed, *key("kms:Decrypt")],
+        "Restore": [log("Restore"), secrets(database, "BackupKeySecret"), *reading, *key("kms:Decrypt")],
         "Reconcile": [log("Reconcile"), secrets(database, "StripeApiSecret"), failed],
     }
 

@@ -1,10 +1,13 @@
 //! End-to-end tests on the local stack, in one binary.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod archive_stack;
 mod backup_faults;
 mod backup_restore;
 mod corruption;
 mod door;
+mod documents;
 mod http;
 mod operators;
 mod schema_pg_dump;

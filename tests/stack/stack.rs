@@ -255,21 +255,37 @@ impl Stack {
         self.lambda.invoke(function, &payload).await
     }
 
-    /// The environment for programs that are to talk to this stack, such as the AWS CLI: keys and region.
-    pub fn aws_environment(&self) -> [(&'static str, String); 4] {
-        [
+    /// The environment for programs that are to talk to this stack: the addresses by names of their own, and what
+    /// the AWS CLI and SDKs read by themselves.
+    ///
+    /// # Panics
+    /// If the stack was built without the function `webhook`.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let own = [
+            ("DATABASE_URL", self.database_url.clone()),
+            ("WEBHOOK_URL", self.webhook_url()),
+            ("HEALTH_URL", self.health_url()),
+            ("LAMBDA_ENDPOINT", self.lambda.endpoint().to_owned()),
+            ("S3_ENDPOINT", self.s3.endpoint().to_owned()),
+            ("BACKUP_BUCKET", self.bucket.clone()),
+            ("SECRETS_ENDPOINT", self.secrets.endpoint().to_owned()),
+            ("STRIPE_API_BASE", self.stripe.api_base()),
+            ("STRIPE_API_KEY", self.stripe.api_key()),
+            ("STRIPE_WEBHOOK_SECRET", self.webhook_secret.clone()),
             ("AWS_ACCESS_KEY_ID", self.access_key.id.clone()),
             ("AWS_SECRET_ACCESS_KEY", self.access_key.secret.clone()),
             ("AWS_REGION", REGION.to_owned()),
+            ("BACKUP_AGE_IDENTITY", self.age_identity.clone()),
+        ];
+        let for_the_cli = [
+            // Version 1 of the CLI knows only this one.
             ("AWS_DEFAULT_REGION", REGION.to_owned()),
-        ]
-    }
-}
-
-impl std::fmt::Debug for Stack {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut fields = formatter.debug_struct("Stack");
-        fields.field("database_url", &self.database_url).field("front", &self.front).finish_non_exhaustive()
+            ("AWS_ENDPOINT_URL_LAMBDA", self.lambda.endpoint().to_owned()),
+            ("AWS_ENDPOINT_URL_S3", self.s3.endpoint().to_owned()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.endpoint().to_owned()),
+            ("AWS_MAX_ATTEMPTS", "1".to_owned()),
+        ];
+        own.into_iter().chain(for_the_cli).collect()
     }
 }
 
@@ -333,8 +349,8 @@ impl Contract<'_> {
             ("AWS_ENDPOINT_URL_S3", self.s3.endpoint().to_owned()),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.endpoint().to_owned()),
             ("RUST_LOG", "info".to_owned()),
-            ("DATABASE_SECRET_ID", self.secrets.id(DATABASE_SECRET)),
         ];
+        let database = ("DATABASE_SECRET_ID", self.secrets.id(DATABASE_SECRET));
         let stripe = [
             ("STRIPE_API_SECRET_ID", self.secrets.id(API_SECRET)),
             ("STRIPE_API_BASE", self.stripe.api_base()),
@@ -342,23 +358,28 @@ impl Contract<'_> {
         ];
         let bucket =
             [("BACKUP_BUCKET", self.s3.bucket().to_owned()), ("S3_FORCE_PATH_STYLE", "true".to_owned())];
+        let key = ("BACKUP_KEY_SECRET_ID", self.secrets.id(BACKUP_KEY_SECRET));
         let mut environment = Vec::from(common);
         match function {
             "webhook" => {
                 environment.extend(stripe);
-                environment.push(("STRIPE_WEBHOOK_SECRET_ID", self.secrets.id(WEBHOOK_SECRET)));
+                environment.extend([database, ("STRIPE_WEBHOOK_SECRET_ID", self.secrets.id(WEBHOOK_SECRET))]);
             }
             "backup" => {
                 environment.extend(bucket);
-                environment.push(("BACKUP_AGE_RECIPIENTS", self.age_recipient.to_owned()));
+                environment.extend([database, ("BACKUP_AGE_RECIPIENTS", self.age_recipient.to_owned())]);
             }
-            "restore" | "verify" => {
+            "restore" => {
                 environment.extend(bucket);
-                environment.push(("BACKUP_KEY_SECRET_ID", self.secrets.id(BACKUP_KEY_SECRET)));
+                environment.extend([database, key]);
+            }
+            "verify" => {
+                environment.extend(bucket);
+                environment.push(key);
             }
             "reconcile" => {
                 environment.extend(stripe);
-                environment.extend(bucket);
+                environment.push(database);
             }
             _ => {}
         }
