@@ -25,6 +25,11 @@ BREAKS = [
     ("RetentionInDays: !Ref LogRetentionDays", "KmsKeyId: !Ref AWS::NoValue"),
     ("ThrottlingRateLimit: !Ref WebhookRequestsPerSecond", "DetailedMetricsEnabled: true"),
     ("Path: /health", "Path: /healthz"),
+    # Stripe's event bus.
+    ("source: [{prefix: aws.partner/stripe.com/}]", "source: [{prefix: aws}]"),
+    ("      SourceArn: !GetAtt StripeEvents.Arn", "      SourceAccount: !Ref AWS::AccountId"),
+    ("EventBusName: !Ref StripeEventBus", "EventBusName: default"),
+    ("    Condition: HasEventBus\n", ""),
     # Schedules.
     ("""Input: '{"action":"events","dry_run":false}'""", """Input: '{"action":"events","dry_run":true}'"""),
     ("DeadLetterConfig: {Arn: !GetAtt DeadLetters.Arn}", "Description: lost"),

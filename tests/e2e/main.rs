@@ -8,6 +8,7 @@ mod backup_restore;
 mod concurrency;
 mod corruption;
 mod documents;
+mod door;
 mod http;
 mod operators;
 mod schema_pg_dump;
