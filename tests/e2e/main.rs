@@ -1,12 +1,18 @@
 //! End-to-end tests on the local stack, in one binary.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod archive_stack;
 mod backup_faults;
 mod backup_restore;
+mod concurrency;
 mod corruption;
+mod documents;
+mod door;
 mod http;
 mod operators;
 mod order;
+mod retry;
 mod schema_pg_dump;
 mod stack_ends;
 mod stack_front;

@@ -21,6 +21,8 @@ pub(super) const CONFLICT_ATTEMPTS_MAX: u32 = 10;
 pub enum Source {
     /// Stripe called the webhook.
     Webhook,
+    /// Stripe sent it through Amazon EventBridge.
+    EventBridge,
     /// `reconcile` found it missing, or tried it again.
     Reconcile,
     /// A person had it tried again.
@@ -31,6 +33,7 @@ impl Source {
     fn name(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
+            Self::EventBridge => "eventbridge",
             Self::Reconcile => "reconcile",
             Self::Operator => "operator",
         }

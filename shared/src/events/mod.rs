@@ -26,4 +26,5 @@ pub mod inbox;
 pub mod payment_intent;
 pub mod receive;
 pub mod refund;
+pub mod retry;
 pub mod tie;
