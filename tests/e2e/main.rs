@@ -5,6 +5,7 @@
 mod backup_faults;
 mod backup_restore;
 mod corruption;
+mod families;
 mod http;
 mod operators;
 mod schema_pg_dump;
