@@ -29,25 +29,30 @@ pub fn options(url: &str, application_name: &str) -> Result<PgConnectOptions, Fa
 /// Opens one connection, within [`CONNECT_TIMEOUT`].
 ///
 /// # Errors
-/// `DatabaseUnavailable` with Postgres' own reason.
+/// `DatabaseUnavailable` with Postgres' own reason; `DatabaseLoginRefused` where that is who we are: the secret
+/// may have changed since it was read.
 pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Failure> {
     match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(match error.as_database_error() {
             // The server's own words, without the place in its source that sqlx adds.
             Some(refusal) => {
-                unavailable(options).with_source(std::io::Error::other(refusal.message().to_owned()))
+                // PostgreSQL documentation, appendix A: class 28 is an invalid authorization.
+                let login = refusal.code().is_some_and(|code| code.starts_with("28"));
+                let error_type = if login { "DatabaseLoginRefused" } else { "DatabaseUnavailable" };
+                unavailable(error_type, options)
+                    .with_source(std::io::Error::other(refusal.message().to_owned()))
             }
-            None => unavailable(options).with_source(error),
+            None => unavailable("DatabaseUnavailable", options).with_source(error),
         }),
-        Err(_) => Err(unavailable(options)
+        Err(_) => Err(unavailable("DatabaseUnavailable", options)
             .with_source(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 5 seconds"))),
     }
 }
 
-fn unavailable(options: &PgConnectOptions) -> Failure {
+fn unavailable(error_type: &'static str, options: &PgConnectOptions) -> Failure {
     Failure::new(
-        "DatabaseUnavailable",
+        error_type,
         format!(
             "connect to Postgres at {}:{}, database {}: check that it runs and that the secret's user may log in",
             options.get_host(),

@@ -9,6 +9,8 @@
 //!
 //! A value that is not as expected is an error that names the secret and the field, never its content.
 
+mod cached;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 
@@ -17,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub use self::cached::{Cached, REFRESH_INTERVAL};
 use crate::failure::Failure;
 
 /// Where secrets come from.

@@ -1,17 +1,51 @@
-//! Logs: one JSON object a line on standard output, where Lambda collects them.
+//! Signals: logs and metrics, one JSON object a line on standard output, where Lambda collects them.
 //!
-//! Nothing that a customer or Stripe sent goes into a log: only ids, types, counts and durations do.
+//! Nothing that a customer or Stripe sent goes into either: only ids, types, counts and durations do.
 
-use tracing_subscriber::EnvFilter;
+pub mod metrics;
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// Starts JSON logging at the level of `RUST_LOG` (default `info`).
+///
+/// Below `info` only this crate speaks, whatever `RUST_LOG` says: the Lambda runtime, the HTTP client and the
+/// driver write payloads there.
 pub fn init() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_env_filter(filter)
-        .init();
+        .with_filter(tracing_subscriber::filter::filter_fn(is_safe));
+    tracing_subscriber::registry().with(lines).with(filter).init();
+}
+
+fn is_safe(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || metadata.target().split("::").next() == Some("recoup")
+}
+
+/// An id or a type as it may stand in a signal. Stripe's have only letters, digits, `_`, `.` and `-`; what has
+/// anything else may be anything.
+pub fn identifier(text: &str) -> &str {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    if text.bytes().all(plain) { text } else { "(not an identifier)" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_looks_like_an_identifier_is_shown() {
+        for id in ["evt_1Nabc", "charge.dispute.funds_withdrawn", "v1.billing.meter-x"] {
+            assert_eq!(identifier(id), id);
+        }
+        for other in ["ada@example.com", "4242 4242", "evt_1\n{}"] {
+            assert_eq!(identifier(other), "(not an identifier)");
+        }
+    }
 }

@@ -36,9 +36,9 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args_os()
         .nth(1)
         .map_or_else(|| place::repository().join("target/stack/env"), PathBuf::from);
-    let variables = variables(&stack);
+    let variables = stack.environment();
     let file = EnvironmentFile::write(path, &variables)?;
-    describe(&stack, &variables, &file.path);
+    describe(&variables, &file.path);
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -49,37 +49,19 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn variables(stack: &Stack) -> Vec<(&'static str, String)> {
-    vec![
-        ("DATABASE_URL", stack.database_url.clone()),
-        ("WEBHOOK_URL", stack.webhook_url()),
-        ("HEALTH_URL", stack.health_url()),
-        ("LAMBDA_ENDPOINT", stack.lambda.endpoint().to_owned()),
-        ("S3_ENDPOINT", stack.s3.endpoint().to_owned()),
-        ("BACKUP_BUCKET", stack.bucket.clone()),
-        ("SECRETS_ENDPOINT", stack.secrets.endpoint().to_owned()),
-        ("STRIPE_API_BASE", stack.stripe.api_base()),
-        ("STRIPE_API_KEY", stack.stripe.api_key()),
-        ("STRIPE_WEBHOOK_SECRET", stack.webhook_secret.clone()),
-        ("AWS_ACCESS_KEY_ID", stack.access_key.id.clone()),
-        ("AWS_SECRET_ACCESS_KEY", stack.access_key.secret.clone()),
-        ("AWS_REGION", stack::s3::REGION.to_owned()),
-        ("BACKUP_AGE_IDENTITY", stack.age_identity.clone()),
-    ]
-}
-
-fn describe(stack: &Stack, variables: &[(&str, String)], file: &Path) {
+fn describe(variables: &[(&str, String)], file: &Path) {
     println!("Ready. Where everything is:\n");
     for (name, value) in variables {
-        println!("  {name:<22} {value}");
+        println!("  {name:<32} {value}");
     }
-    let lambda = stack.lambda.endpoint();
     println!("\nThe same is in {}. To play, in another terminal:\n", file.display());
-    println!("  set -a; . {}; set +a; export PATH=$PWD/.venv/bin:$PATH", file.display());
-    println!("  curl {}", stack.health_url());
-    println!("  aws lambda invoke --endpoint-url {lambda} --function-name backup \\");
-    println!("      --payload '{{\"backup_type\":\"full\"}}' /dev/stdout");
-    println!("  aws s3 ls --endpoint-url {} --recursive s3://{}", stack.s3.endpoint(), stack.bucket);
+    println!("  set -a; . {}; set +a; export PATH=\"$PWD/.venv/bin:$PATH\"", file.display());
+    println!("  curl \"$HEALTH_URL\"");
+    println!(
+        "  aws lambda invoke --function-name backup --payload '{{\"backup_type\":\"full\"}}' reply.json"
+    );
+    println!("  aws s3 ls --recursive \"s3://$BACKUP_BUCKET\"");
+    println!("\nRUNBOOK.md has more; its commands work as they stand.");
     println!("\nCtrl-C ends it all.");
 }
 

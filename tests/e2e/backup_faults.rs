@@ -8,8 +8,11 @@ use http::StatusCode;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use stack::Stack;
+use stack::lambda::FunctionConfig;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::backup_restore::{
+use crate::archive_stack::{
     archive_stack, databases_like, execute, fail, full_backup, id_of, succeed, target,
 };
 
@@ -141,7 +144,7 @@ async fn a_backup_that_is_killed_is_no_backup() {
 
 #[tokio::test]
 async fn a_full_store_is_called_full() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let full = "<Error><Code>QuotaExceeded</Code><Message>no room left</Message></Error>";
     let store = Router::new().fallback(move || async move { (StatusCode::INSUFFICIENT_STORAGE, full) });
@@ -180,4 +183,44 @@ async fn a_restore_whose_session_is_cut_leaves_no_database() {
     assert_eq!(error_type, "DatabaseUnavailable", "{message}");
     assert!(message.contains("was dropped; production was not touched"), "{message}");
     assert_eq!(databases_like(&stack, &copy).await, Vec::<String>::new());
+}
+
+/// A way to the store that cuts each of its first `cuts` connections after `bytes` bytes of answers.
+async fn cutting_proxy(store: &str, cuts: usize, bytes: u64) -> String {
+    let store = store.trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for connection in 0.. {
+            let Ok((mut client, _)) = listener.accept().await else { return };
+            let mut server = TcpStream::connect(&store).await.unwrap();
+            let limit = if connection < cuts { bytes } else { u64::MAX };
+            tokio::spawn(async move {
+                let ((mut from_client, mut to_client), (from_server, mut to_server)) =
+                    (client.split(), server.split());
+                let mut answers = from_server.take(limit);
+                tokio::select! {
+                    _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+                    _ = tokio::io::copy(&mut answers, &mut to_client) => {}
+                }
+            });
+        }
+    });
+    endpoint
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_read_on_from_there() {
+    let writing = archive_stack().start().await.unwrap();
+    execute(&writing.database_url, BULK).await;
+    full_backup(&writing).await;
+    for (cuts, bytes, expected) in [(4, 1_000_000, None), (usize::MAX, 100_000, Some("StoreUnavailable"))] {
+        let endpoint = cutting_proxy(writing.s3.endpoint(), cuts, bytes).await;
+        let change = |config: &mut FunctionConfig| {
+            config.environment.insert("AWS_ENDPOINT_URL_S3".to_owned(), endpoint);
+        };
+        writing.lambda.configure("verify", change).unwrap();
+        let reply = writing.invoke("verify", json!({"action": "full", "backup_id": "latest"})).await.unwrap();
+        assert_eq!(reply.payload["errorType"].as_str(), expected, "{}", reply.payload);
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use stack::Stack;
 
-use crate::backup_restore::{
+use crate::archive_stack::{
     archive_stack, databases_like, execute, fail, full_backup, id_of, succeed, target,
 };
 

@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod archive_stack;
 mod backup_faults;
 mod backup_restore;
+mod concurrency;
 mod corruption;
+mod documents;
+mod door;
 mod families;
 mod http;
 mod operators;

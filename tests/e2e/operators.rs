@@ -26,8 +26,7 @@ async fn aws_invoke(stack: &Stack, directory: &Path, function: &str, payload: &s
 
 fn aws(stack: &Stack) -> Command {
     let mut command = Command::new(place::venv_program("aws").expect("set up"));
-    command.env("AWS_ENDPOINT_URL_LAMBDA", stack.lambda.endpoint()).env("AWS_MAX_ATTEMPTS", "1");
-    command.envs(stack.aws_environment());
+    command.env_clear().envs(stack.environment());
     command
 }
 

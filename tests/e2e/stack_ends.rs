@@ -234,12 +234,19 @@ fn up_says_where_things_are_and_leaves_nothing_after_ctrl_c() {
             "AWS_ACCESS_KEY_ID",
             "AWS_SECRET_ACCESS_KEY",
             "AWS_REGION",
-            "BACKUP_AGE_IDENTITY"
+            "BACKUP_AGE_IDENTITY",
+            "AWS_DEFAULT_REGION",
+            "AWS_ENDPOINT_URL_LAMBDA",
+            "AWS_ENDPOINT_URL_S3",
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+            "AWS_MAX_ATTEMPTS",
         ]
     );
+    // With nothing but the file's own variables, as a new user has them.
     let bucket = Command::new(place::venv_program("aws").unwrap())
-        .args(["s3", "ls", "--endpoint-url", value(&environment, "S3_ENDPOINT")])
-        .envs(environment.iter().filter(|(name, _)| name.starts_with("AWS_")).cloned())
+        .args(["s3", "ls"])
+        .env_clear()
+        .envs(environment.iter().cloned())
         .env("AWS_CONFIG_FILE", "/dev/null")
         .output()
         .unwrap();

@@ -7,6 +7,7 @@
 // The Stripe stand-in writes whole API objects as one json! each: the macro recurses once per token.
 #![recursion_limit = "512"]
 
+mod contract;
 pub mod engine;
 pub mod error;
 pub mod lambda;

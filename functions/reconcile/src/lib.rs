@@ -18,53 +18,57 @@ use recoup::invocation::Operation;
 use recoup::secrets::{self, SecretStore};
 use recoup::stripe::{API_BASE, Client};
 use secrecy::ExposeSecret;
-use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 
 pub use crate::events::{Finding, Reply};
 pub use crate::request::ReconcileRequest;
 
 /// The function.
-pub struct Reconcile {
-    database: PgConnectOptions,
-    stripe: Client,
+pub struct Reconcile<S> {
+    secrets: S,
+    database_secret_id: String,
+    api_secret_id: String,
+    api_base: String,
     rules: Rules,
 }
 
-impl Reconcile {
-    /// Reads the environment and the secrets that it names.
+impl<S: SecretStore + Sync> Reconcile<S> {
+    /// Reads the configuration. Secrets are read anew by each run, so that one that was rotated or corrected
+    /// counts from then on.
     ///
     /// # Errors
-    /// Every variable that is missing, or the secret that cannot be used.
-    pub async fn from_env(mut env: Env, store: &impl SecretStore) -> Result<Self, Failure> {
-        let database_secret = env.required("DATABASE_SECRET_ID");
-        let api_secret = env.required("STRIPE_API_SECRET_ID");
-        let rules = Rules {
-            livemode: env.required_parsed("STRIPE_LIVEMODE", false),
-            accounts: env.parsed("STRIPE_ACCOUNTS", Accounts::None),
+    /// `ConfigurationInvalid`, naming every variable at fault.
+    pub fn from_env(mut env: Env, secrets: S) -> Result<Self, Failure> {
+        let reconcile = Self {
+            secrets,
+            database_secret_id: env.required("DATABASE_SECRET_ID"),
+            api_secret_id: env.required("STRIPE_API_SECRET_ID"),
+            api_base: env.optional("STRIPE_API_BASE").unwrap_or_else(|| API_BASE.to_owned()),
+            rules: Rules {
+                livemode: env.required_parsed("STRIPE_LIVEMODE", false),
+                accounts: env.parsed("STRIPE_ACCOUNTS", Accounts::None),
+            },
         };
-        let api_base = env.optional("STRIPE_API_BASE").unwrap_or_else(|| API_BASE.to_owned());
         env.finish()?;
-
-        let database_url = secrets::database_url(store, &database_secret).await?;
-        let api_key = secrets::stripe_api_key(store, &api_secret).await?;
-        Ok(Self {
-            database: session_options(db::options(database_url.expose_secret(), "recoup reconcile")?),
-            stripe: Client::patient(api_base, api_key.into()),
-            rules,
-        })
+        Ok(reconcile)
     }
 }
 
-impl Operation for Reconcile {
+impl<S: SecretStore + Sync> Operation for Reconcile<S> {
     type Request = ReconcileRequest;
     type Reply = Reply;
 
     async fn run(&self, request: ReconcileRequest, deadline: SystemTime) -> Result<Reply, Failure> {
         let started = OffsetDateTime::now_utc();
-        let mut connection = db::connect(&self.database).await?;
+        let (url, key) = tokio::try_join!(
+            secrets::database_url(&self.secrets, &self.database_secret_id),
+            secrets::stripe_api_key(&self.secrets, &self.api_secret_id),
+        )?;
+        let options = session_options(db::options(url.expose_secret(), "recoup reconcile")?);
+        let mut connection = db::connect(&options).await?;
+        let stripe = Client::patient(&self.api_base, key.into());
         let window = request.window(started, events::last_good_run(&mut connection).await?)?;
-        events::Run { connection, stripe: &self.stripe, rules: &self.rules, window, dry_run: request.dry_run }
+        events::Run { connection, stripe: &stripe, rules: &self.rules, window, dry_run: request.dry_run }
             .finish(started, deadline)
             .await
     }

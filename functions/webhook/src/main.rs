@@ -6,9 +6,9 @@ use recoup::telemetry;
 use webhook::Webhook;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_http::Error> {
+async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-    let webhook = Webhook::from_env(Env::from_process(), &SecretsManager::new(&aws)).await;
-    webhook::serve(webhook).await
+    Box::pin(webhook::serve(async || Webhook::from_env(Env::from_process(), SecretsManager::new(&aws)).await))
+        .await
 }

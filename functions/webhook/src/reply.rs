@@ -1,35 +1,54 @@
-//! Answers, as stable JSON.
+//! Answers, as stable JSON in the form that the gateway reads.
 
-use lambda_http::http::StatusCode;
-use lambda_http::http::header::CONTENT_TYPE;
-use lambda_http::{Body, Response};
-use recoup::events::receive::{Outcome, Receipt};
+use recoup::events::receive::Receipt;
 use serde::Serialize;
 use serde_json::json;
 
-/// An answer with a JSON body.
-pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    let text = serde_json::to_string(body).expect("replies are plain structures");
-    Response::builder()
-        .status(status)
-        .header(CONTENT_TYPE, "application/json")
-        .body(Body::from(text))
-        .expect("the headers are constants")
+use crate::signals;
+
+/// What the caller is told. To EventBridge it says nothing more than that there was no error.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reply {
+    /// Of HTTP.
+    pub status_code: u16,
+    headers: ContentType,
+    /// JSON.
+    pub body: String,
+    is_base64_encoded: bool,
 }
 
-/// A refusal.
-pub fn error(status: StatusCode, error_type: &str, message: &str) -> Response<Body> {
-    json(status, &json!({ "error": { "type": error_type, "message": message } }))
+#[derive(Debug, Serialize)]
+struct ContentType {
+    #[serde(rename = "content-type")]
+    content_type: &'static str,
 }
 
-/// What Stripe's dashboard shows of a delivery: that the event is kept, and what became of it.
-pub fn received(receipt: &Receipt) -> Response<Body> {
-    let outcome = match receipt.outcome {
-        Outcome::Applied => "applied",
-        Outcome::Duplicate => "duplicate",
-        Outcome::Ignored(_) => "ignored",
-        Outcome::Failed(_) => "failed",
-        Outcome::Dead(_) => "dead",
-    };
-    json(StatusCode::OK, &json!({ "received": true, "event": receipt.event_id, "outcome": outcome }))
+impl Reply {
+    /// An answer with a JSON body.
+    pub(crate) fn json(status_code: u16, body: &impl Serialize) -> Self {
+        Self {
+            status_code,
+            headers: ContentType { content_type: "application/json" },
+            body: serde_json::to_string(body).expect("replies are plain structures"),
+            is_base64_encoded: false,
+        }
+    }
+
+    /// A refusal.
+    pub(crate) fn error(status_code: u16, error_type: &str, message: &str) -> Self {
+        Self::json(status_code, &json!({ "error": { "type": error_type, "message": message } }))
+    }
+
+    /// What Stripe's dashboard shows of a delivery: that the event is kept, and what became of it.
+    pub(crate) fn received(receipt: &Receipt) -> Self {
+        #[derive(Serialize)]
+        struct Received<'r> {
+            received: bool,
+            event: &'r str,
+            outcome: &'static str,
+        }
+        let outcome = signals::word(&receipt.outcome);
+        Self::json(200, &Received { received: true, event: &receipt.event_id, outcome })
+    }
 }

@@ -1,13 +1,14 @@
 //! The one database connection of an instance.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use recoup::db;
 use recoup::events::inbox::{Source, WriteError, session_options};
 use recoup::events::receive::{Receipt, Rules, receive};
 use recoup::failure::Failure;
+use recoup::secrets::{self, Cached, SecretStore};
 use recoup::stripe::Client;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
@@ -21,7 +22,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that is opened when it is first needed and again after it broke.
 pub struct Session {
-    options: PgConnectOptions,
+    secret_id: String,
+    options: Cached<PgConnectOptions>,
     connection: Mutex<Option<PgConnection>>,
 }
 
@@ -29,10 +31,10 @@ impl Session {
     /// A session that is not connected yet.
     ///
     /// # Errors
-    /// `DatabaseUrlInvalid`.
-    pub fn new(url: &SecretString) -> Result<Self, Failure> {
-        let options = session_options(db::options(url.expose_secret(), "recoup webhook")?);
-        Ok(Self { options, connection: Mutex::new(None) })
+    /// What is wrong with the secret; `DatabaseUrlInvalid`.
+    pub async fn read(store: &impl SecretStore, secret_id: String) -> Result<Self, Failure> {
+        let options = Cached::new(options(store, &secret_id).await?);
+        Ok(Self { secret_id, options, connection: Mutex::new(None) })
     }
 
     /// Receives a proven body. Where a connection from an earlier request was found dead it is replaced and
@@ -40,10 +42,17 @@ impl Session {
     ///
     /// # Errors
     /// Why nothing could be committed.
-    pub async fn receive(&self, stripe: &Client, rules: &Rules, body: &[u8]) -> Result<Receipt, Failure> {
+    pub async fn receive(
+        &self,
+        store: &impl SecretStore,
+        stripe: &Client,
+        rules: &Rules,
+        source: Source,
+        body: &[u8],
+    ) -> Result<Receipt, Failure> {
         loop {
-            let mut lease = self.lease().await?;
-            let work = receive(&mut lease.connection, stripe, rules, Source::Webhook, body);
+            let mut lease = self.lease(store).await?;
+            let work = receive(&mut lease.connection, stripe, rules, source, body);
             match timeout(TIMEOUT, work).await {
                 Ok(Ok(receipt)) => {
                     lease.keep();
@@ -70,9 +79,9 @@ impl Session {
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub async fn check(&self) -> Result<(), Failure> {
+    pub async fn check(&self, store: &impl SecretStore) -> Result<(), Failure> {
         loop {
-            let mut lease = self.lease().await?;
+            let mut lease = self.lease(store).await?;
             let look =
                 sqlx::query("select from recoup.webhook_events limit 0").execute(&mut lease.connection);
             match timeout(CHECK_TIMEOUT, look).await {
@@ -92,16 +101,35 @@ impl Session {
         }
     }
 
-    async fn lease(&self) -> Result<Lease<'_>, Failure> {
+    async fn lease(&self, store: &impl SecretStore) -> Result<Lease<'_>, Failure> {
         let mut home = self.connection.lock().await;
         let kept = home.take();
         let reused = kept.is_some();
         let connection = match kept {
             Some(connection) => connection,
-            None => db::connect(&self.options).await?,
+            None => self.connect(store).await?,
         };
         Ok(Lease { home, connection, reused })
     }
+
+    /// Connects; where the login is refused the secret may have been rotated, so it is read again, seldom.
+    async fn connect(&self, store: &impl SecretStore) -> Result<PgConnection, Failure> {
+        match db::connect(&self.options.get()).await {
+            Err(failure) if failure.error_type() == "DatabaseLoginRefused" => {
+                let read = options(store, &self.secret_id);
+                match self.options.refresh(Instant::now(), read).await {
+                    Some(options) => db::connect(&*options?).await,
+                    None => Err(failure),
+                }
+            }
+            connected => connected,
+        }
+    }
+}
+
+async fn options(store: &impl SecretStore, secret_id: &str) -> Result<PgConnectOptions, Failure> {
+    let url = secrets::database_url(store, secret_id).await?;
+    Ok(session_options(db::options(url.expose_secret(), "recoup webhook")?))
 }
 
 /// The connection while one request has it. Dropped, it is closed: only [`Lease::keep`] hands it to the next,

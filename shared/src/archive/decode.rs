@@ -68,18 +68,22 @@ fn decode(
     decryption: &Decryption,
     take_rows: &mut impl FnMut(Vec<u8>) -> Result<(), DecodeError>,
 ) -> Result<(TableDigest, u64), DecodeError> {
-    let opened = open(source, decryption).map_err(unreadable)?;
-    let mut decoder = zstd::Decoder::new(opened).map_err(unreadable)?;
+    let opened = open(source, decryption).map_err(|error| unreadable(&error))?;
+    let mut decoder = zstd::Decoder::new(opened).map_err(|error| unreadable(&error))?;
     let mut lines = LineDigester::new(columns);
     let mut bytes_raw = 0;
     loop {
         let mut batch = Vec::with_capacity(BATCH_BYTES);
-        decoder.by_ref().take(BATCH_BYTES as u64).read_to_end(&mut batch).map_err(unreadable)?;
+        decoder
+            .by_ref()
+            .take(BATCH_BYTES as u64)
+            .read_to_end(&mut batch)
+            .map_err(|error| unreadable(&error))?;
         if batch.is_empty() {
-            return Ok((lines.finish().map_err(misshapen)?, bytes_raw));
+            return Ok((lines.finish().map_err(|error| misshapen(&error))?, bytes_raw));
         }
         bytes_raw += batch.len() as u64;
-        lines.update(&batch).map_err(misshapen)?;
+        lines.update(&batch).map_err(|error| misshapen(&error))?;
         take_rows(batch)?;
     }
 }
@@ -90,7 +94,9 @@ fn decode(
 /// [`DecodeError::Damaged`].
 pub fn decrypt_document(stored: &[u8], decryption: &Decryption) -> Result<Vec<u8>, DecodeError> {
     let mut text = Vec::new();
-    open(stored, decryption).and_then(|mut opened| opened.read_to_end(&mut text)).map_err(unreadable)?;
+    open(stored, decryption)
+        .and_then(|mut opened| opened.read_to_end(&mut text))
+        .map_err(|error| unreadable(&error))?;
     Ok(text)
 }
 
@@ -105,7 +111,7 @@ fn open<'a>(source: impl Read + 'a, decryption: &Decryption) -> io::Result<Box<d
     Ok(Box::new(decryptor.decrypt(std::iter::once(identity)).map_err(refused)?))
 }
 
-fn unreadable(error: io::Error) -> DecodeError {
+fn unreadable(error: &io::Error) -> DecodeError {
     if error.get_ref().is_some_and(|inner| inner.is::<CutOff>()) {
         DecodeError::CutOff
     } else {
@@ -113,7 +119,7 @@ fn unreadable(error: io::Error) -> DecodeError {
     }
 }
 
-fn misshapen(error: LineError) -> DecodeError {
+fn misshapen(error: &LineError) -> DecodeError {
     DecodeError::Damaged(error.to_string())
 }
 

@@ -14,8 +14,8 @@ use super::error::ArchiveError;
 /// zstd's fastest ordinary level: on payments data it stores as little as level 3 at two thirds of its time.
 pub const ZSTD_LEVEL: i32 = 1;
 
-/// How much is handed on at a time.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// How much is handed on at a time, at most.
+pub const CHUNK_BYTES: usize = 256 * 1024;
 
 /// What flows between the stages of a pipeline. A channel that closes without an `End` was cut off, and
 /// whoever reads it must not take what it has for the whole.
@@ -53,21 +53,22 @@ pub fn encode_rows(
 ) -> Result<Encoded, ArchiveError> {
     let interrupted = || ArchiveError::Interrupted { operation: "encode a part".to_owned() };
     let sink = Sink::new(stored);
-    let mut encoder = zstd::Encoder::new(Envelope::new(encryption, sink)?, ZSTD_LEVEL).map_err(failed)?;
+    let mut encoder =
+        zstd::Encoder::new(Envelope::new(encryption, sink)?, ZSTD_LEVEL).map_err(|error| failed(&error))?;
     let mut lines = LineDigester::new(columns);
     let mut bytes_raw = 0;
     loop {
         match batches.blocking_recv() {
             Some(Flow::Chunk(batch)) => {
                 bytes_raw += batch.len() as u64;
-                lines.update(&batch).map_err(|error| failed(io::Error::other(error)))?;
+                lines.update(&batch).map_err(|error| failed(&error))?;
                 encoder.write_all(&batch).map_err(|_| interrupted())?;
             }
             Some(Flow::End) => break,
             None => return Err(interrupted()),
         }
     }
-    let digest = lines.finish().map_err(|error| failed(io::Error::other(error)))?;
+    let digest = lines.finish().map_err(|error| failed(&error))?;
     let sink = encoder.finish().and_then(Envelope::finish).map_err(|_| interrupted())?;
     let (bytes_stored, sha256) = sink.end().map_err(|_| interrupted())?;
     Ok(Encoded { digest, bytes_raw, bytes_stored, sha256 })
@@ -79,10 +80,10 @@ pub fn encode_rows(
 /// [`ArchiveError::Encryption`].
 pub fn encrypt_document(text: &[u8], encryption: &Encryption) -> Result<Vec<u8>, ArchiveError> {
     let mut envelope = Envelope::new(encryption, Vec::new())?;
-    envelope.write_all(text).and_then(|()| envelope.finish()).map_err(failed)
+    envelope.write_all(text).and_then(|()| envelope.finish()).map_err(|error| failed(&error))
 }
 
-fn failed(error: io::Error) -> ArchiveError {
+fn failed(error: &impl std::fmt::Display) -> ArchiveError {
     ArchiveError::Encryption { operation: "encode a part".to_owned(), reason: error.to_string() }
 }
 
@@ -95,7 +96,7 @@ enum Envelope<W: Write> {
 impl<W: Write> Envelope<W> {
     fn new(encryption: &Encryption, inner: W) -> Result<Self, ArchiveError> {
         match encryption.encryptor()? {
-            Some(encryptor) => encryptor.wrap_output(inner).map(Self::Age).map_err(failed),
+            Some(encryptor) => encryptor.wrap_output(inner).map(Self::Age).map_err(|error| failed(&error)),
             None => Ok(Self::Plain(inner)),
         }
     }

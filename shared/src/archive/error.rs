@@ -49,7 +49,7 @@ pub enum ArchiveError {
     },
     /// At least one object is missing, changed, or does not belong.
     #[error(
-        "read backup {backup_id}: {} damaged: {}; use another backup, and take a new one now", 
+        "read backup {backup_id}: {} damaged: {}; use another backup, and take a new one now",
         count(.damage), listed(.damage)
     )]
     BackupDamaged {

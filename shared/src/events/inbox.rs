@@ -20,6 +20,8 @@ const CONFLICT_ATTEMPTS_MAX: u32 = 10;
 pub enum Source {
     /// Stripe called the webhook.
     Webhook,
+    /// Stripe sent it through Amazon EventBridge.
+    EventBridge,
     /// `reconcile` found it missing.
     Reconcile,
 }
@@ -28,6 +30,7 @@ impl Source {
     fn name(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
+            Self::EventBridge => "eventbridge",
             Self::Reconcile => "reconcile",
         }
     }

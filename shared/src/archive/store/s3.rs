@@ -2,7 +2,6 @@
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use base64::Engine;
@@ -14,6 +13,7 @@ use super::{ListedObject, ObjectReader, ObjectStore, Piece, StoreError, StoreErr
 use crate::config::Env;
 
 /// One bucket.
+#[derive(Clone)]
 pub struct S3Store {
     client: Client,
     bucket: String,
@@ -34,7 +34,7 @@ impl S3Store {
         Self { client, bucket }
     }
 
-    fn error<E>(&self, operation: &str, key: &str, error: SdkError<E>) -> StoreError
+    fn error<E>(&self, operation: &str, key: &str, error: &SdkError<E>) -> StoreError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
@@ -45,7 +45,7 @@ impl S3Store {
                 format!("{code} {}", message.unwrap_or_default()).trim_end().to_owned()
             }
             (None, _, Some(status)) => format!("HTTP {status}"),
-            (None, _, None) => DisplayErrorContext(&error).to_string(),
+            (None, _, None) => DisplayErrorContext(error).to_string(),
         };
         StoreError::new(kind, format!("{operation} s3://{}/{key}", self.bucket), reason)
     }
@@ -85,7 +85,7 @@ impl ObjectStore for S3Store {
             .body(ByteStream::from(body))
             .send()
             .await
-            .map_err(|error| self.error("store", key, error))?;
+            .map_err(|error| self.error("store", key, &error))?;
         Ok(())
     }
 
@@ -98,7 +98,7 @@ impl ObjectStore for S3Store {
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .send()
             .await
-            .map_err(|error| self.error("begin to store", key, error))?;
+            .map_err(|error| self.error("begin to store", key, &error))?;
         output.upload_id.ok_or_else(|| {
             let operation = format!("begin to store s3://{}/{key}", self.bucket);
             StoreError::new(StoreErrorKind::Unavailable, operation, "the store gave no upload id")
@@ -124,7 +124,7 @@ impl ObjectStore for S3Store {
             .body(ByteStream::from(body))
             .send()
             .await
-            .map_err(|error| self.error("store a piece of", key, error))?;
+            .map_err(|error| self.error("store a piece of", key, &error))?;
         Ok(Piece { number, etag: output.e_tag, sha256_base64 })
     }
 
@@ -146,7 +146,7 @@ impl ObjectStore for S3Store {
             .multipart_upload(upload)
             .send()
             .await
-            .map_err(|error| self.error("finish storing", key, error))?;
+            .map_err(|error| self.error("finish storing", key, &error))?;
         Ok(())
     }
 
@@ -158,7 +158,7 @@ impl ObjectStore for S3Store {
             .upload_id(upload_id)
             .send()
             .await
-            .map_err(|error| self.error("give up storing", key, error))?;
+            .map_err(|error| self.error("give up storing", key, &error))?;
         Ok(())
     }
 
@@ -170,15 +170,24 @@ impl ObjectStore for S3Store {
             .key(key)
             .send()
             .await
-            .map_err(|error| self.error("read", key, error))?;
-        Ok(S3Reader::new(format!("read s3://{}/{key}", self.bucket), output))
+            .map_err(|error| self.error("read", key, &error))?;
+        let bytes = output.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
+        Ok(S3Reader {
+            store: self.clone(),
+            key: key.to_owned(),
+            etag: output.e_tag,
+            body: output.body,
+            bytes,
+            bytes_read: 0,
+            reopens_left: REOPENS_MAX,
+        })
     }
 
     async fn list(&self, prefix: &str, mut visit: impl FnMut(ListedObject) + Send) -> Result<(), StoreError> {
         let mut pages =
             self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| self.error("list", prefix, error))?;
+            let page = page.map_err(|error| self.error("list", prefix, &error))?;
             for object in page.contents.unwrap_or_default() {
                 let bytes = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
                 if let Some(key) = object.key {
@@ -190,18 +199,42 @@ impl ObjectStore for S3Store {
     }
 }
 
-/// The body of a GetObject answer.
+/// How often an answer that breaks off is asked for again, from where it broke off.
+const REOPENS_MAX: u32 = 5;
+
+/// The body of a GetObject answer, or of several where connections break.
 pub struct S3Reader {
-    operation: String,
+    store: S3Store,
+    key: String,
+    etag: Option<String>,
     body: ByteStream,
     bytes: u64,
     bytes_read: u64,
+    reopens_left: u32,
 }
 
 impl S3Reader {
-    fn new(operation: String, output: GetObjectOutput) -> Self {
-        let bytes = output.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
-        Self { operation, body: output.body, bytes, bytes_read: 0 }
+    /// Asks for the rest of the same object. The SDK repeats requests, not answers that break off.
+    async fn reopen(&mut self) -> Result<(), StoreError> {
+        let output = self
+            .store
+            .client
+            .get_object()
+            .bucket(&self.store.bucket)
+            .key(&self.key)
+            .range(format!("bytes={}-", self.bytes_read))
+            .set_if_match(self.etag.clone())
+            .send()
+            .await
+            .map_err(|error| self.store.error("read the rest of", &self.key, &error))?;
+        let from_here = format!("bytes {}-", self.bytes_read);
+        if !output.content_range.is_some_and(|range| range.starts_with(&from_here)) {
+            let operation = format!("read the rest of s3://{}/{}", self.store.bucket, self.key);
+            let reason = "the store does not answer with the range that it was asked for";
+            return Err(StoreError::new(StoreErrorKind::Unavailable, operation, reason));
+        }
+        self.body = output.body;
+        Ok(())
     }
 }
 
@@ -211,18 +244,29 @@ impl ObjectReader for S3Reader {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
-        let broken =
-            |reason: String| StoreError::new(StoreErrorKind::Unavailable, self.operation.clone(), reason);
-        match self.body.try_next().await {
-            Ok(Some(chunk)) => {
-                self.bytes_read += chunk.len() as u64;
-                Ok(Some(chunk))
+        loop {
+            let reason = match self.body.try_next().await {
+                Ok(Some(chunk)) => {
+                    self.bytes_read += chunk.len() as u64;
+                    return Ok(Some(chunk));
+                }
+                Ok(None) if self.bytes_read >= self.bytes => return Ok(None),
+                Ok(None) => "the answer ended early".to_owned(),
+                Err(error) => DisplayErrorContext(&error).to_string(),
+            };
+            if self.reopens_left == 0 {
+                let operation = format!("read s3://{}/{}", self.store.bucket, self.key);
+                let reason = format!("{reason}, after {} of {} bytes", self.bytes_read, self.bytes);
+                return Err(StoreError::new(StoreErrorKind::Unavailable, operation, reason));
             }
-            Ok(None) if self.bytes_read < self.bytes => {
-                Err(broken(format!("the answer ended after {} of {} bytes", self.bytes_read, self.bytes)))
-            }
-            Ok(None) => Ok(None),
-            Err(error) => Err(broken(DisplayErrorContext(&error).to_string())),
+            self.reopens_left -= 1;
+            tracing::warn!(
+                key = self.key,
+                bytes_read = self.bytes_read,
+                reason,
+                "the store's answer broke off"
+            );
+            self.reopen().await?;
         }
     }
 }

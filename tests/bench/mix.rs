@@ -1,0 +1,147 @@
+//! The stated mix: a quarter are checkouts with their lines in the metadata; the rest payments, charges, refunds
+//! and customers, all of one story, in the shapes of the stand-in's events.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use stack::shop::Shop;
+use stack::stripe::{Stripe, signature_header};
+
+use crate::Result;
+use crate::instance::invocation;
+
+/// In words, for the reader of the figures.
+pub const IN_WORDS: &str = "mix: of 8 events 2 checkout.session.completed with lines in the metadata, 2 payment_intent.succeeded, \
+     2 charge.succeeded, 1 customer.created, 1 refund.created; two sales of one customer, the second one refunded";
+
+/// Prefixes of the ids that each sale has of its own.
+const PREFIXES: [&str; 7] = ["evt_", "cs_", "pi_", "ch_", "cus_", "re_", "txn_"];
+
+/// Events of one sale that was refunded: templates for any number of others.
+pub struct Mix {
+    customer: String,
+    payment: String,
+    charge: String,
+    session: String,
+    refund: String,
+    ids: Vec<String>,
+    sales: u64,
+}
+
+impl Mix {
+    /// Sells until there is a refunded sale to a known customer, and takes its events.
+    pub fn from_sales(stripe: &Stripe) -> Result<Mix> {
+        let mut shop = Shop::open(stripe, 1).map_err(|refusal| format!("{refusal:?}"))?;
+        for _ in 0..50 {
+            shop.sell(20).map_err(|refusal| format!("{refusal:?}"))?;
+            let events = stripe.events();
+            let of = |kind: &str, field: &str, value: &Value| {
+                let fits = |event: &&Value| event["type"] == kind && event["data"]["object"][field] == *value;
+                events.iter().find(fits).cloned()
+            };
+            for refund in events.iter().filter(|event| event["type"] == "refund.created") {
+                let payment_id = &refund["data"]["object"]["payment_intent"];
+                let (Some(payment), Some(charge), Some(mut session)) = (
+                    of("payment_intent.succeeded", "id", payment_id),
+                    of("charge.succeeded", "payment_intent", payment_id),
+                    of("checkout.session.completed", "payment_intent", payment_id),
+                ) else {
+                    continue;
+                };
+                let Some(customer) = of("customer.created", "id", &session["data"]["object"]["customer"])
+                else {
+                    continue;
+                };
+                session["data"]["object"]["metadata"]["recoup_items"] = json!(
+                    r#"[{"kind":"course","ref":"rust-101","quantity":1,"amount":4900},{"kind":"credits","ref":"reviews","quantity":10,"amount":2500}]"#
+                );
+                let events = [&customer, &payment, &charge, &session, refund];
+                let mut ids = Vec::new();
+                events.iter().for_each(|event| collect_ids(event, &mut ids));
+                // Longest first: no id may be replaced inside of another.
+                ids.sort_by_key(|id| std::cmp::Reverse(id.len()));
+                let [customer, payment, charge, session, refund] = events.map(pretty);
+                return Ok(Mix { customer, payment, charge, session, refund, ids, sales: 0 });
+            }
+        }
+        Err("no refunded sale to a known customer among a thousand".into())
+    }
+
+    /// The bodies of `count` new events, in the order in which they would come.
+    pub fn bodies(&mut self, count: usize) -> Vec<String> {
+        let mut bodies = Vec::with_capacity(count + 8);
+        while bodies.len() < count {
+            let customer = self.sales;
+            for template in [&self.customer, &self.payment, &self.charge, &self.session] {
+                bodies.push(self.render(template, self.sales, customer));
+            }
+            self.sales += 1;
+            for template in [&self.payment, &self.charge, &self.session, &self.refund] {
+                bodies.push(self.render(template, self.sales, customer));
+            }
+            self.sales += 1;
+        }
+        bodies.truncate(count);
+        bodies
+    }
+
+    fn render(&self, template: &str, sale: u64, customer: u64) -> String {
+        self.ids.iter().fold(template.to_owned(), |text, id| {
+            let number = if id.starts_with("cus_") { customer } else { sale };
+            let stem = &id[..id.len() - 8];
+            text.replace(id, &format!("{stem}{number:08x}"))
+        })
+    }
+}
+
+/// Invocations with these bodies as the gateway hands them over, signed now.
+pub fn signed(bodies: &[String], secret: &str) -> Vec<Bytes> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
+    let sign = |body: &String| invocation(request(body, &signature_header(&[secret], now, body)).as_bytes());
+    bodies.iter().map(sign).collect()
+}
+
+fn request(body: &str, signature: &str) -> String {
+    json!({
+        "version": "2.0", "routeKey": "POST /webhooks/stripe", "rawPath": "/webhooks/stripe", "rawQueryString": "",
+        "headers": {
+            "accept": "*/*; q=0.5, application/xml", "cache-control": "no-cache",
+            "content-length": body.len().to_string(), "content-type": "application/json; charset=utf-8",
+            "host": "abcdefghij.execute-api.eu-central-1.amazonaws.com", "stripe-signature": signature,
+            "user-agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+            "x-amzn-trace-id": "Root=1-691f0000-000000000000000000000000", "x-forwarded-for": "3.18.12.63",
+            "x-forwarded-port": "443", "x-forwarded-proto": "https",
+        },
+        "requestContext": {
+            "accountId": "123456789012", "apiId": "abcdefghij",
+            "domainName": "abcdefghij.execute-api.eu-central-1.amazonaws.com", "domainPrefix": "abcdefghij",
+            "http": {"method": "POST", "path": "/webhooks/stripe", "protocol": "HTTP/1.1", "sourceIp": "3.18.12.63",
+                "userAgent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)"},
+            "requestId": "JKJaXmPLvHcESHA=", "routeKey": "POST /webhooks/stripe", "stage": "$default",
+            "time": "21/Nov/2026:07:00:00 +0000", "timeEpoch": 1_795_244_400_000_u64,
+        },
+        "body": body, "isBase64Encoded": false,
+    })
+    .to_string()
+}
+
+/// Indented, as Stripe sends them.
+fn pretty(event: &Value) -> String {
+    format!("{event:#}")
+}
+
+fn collect_ids(value: &Value, ids: &mut Vec<String>) {
+    match value {
+        Value::String(text)
+            if PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+                && text.len() >= 16
+                && !ids.contains(text) =>
+        {
+            ids.push(text.clone());
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect_ids(value, ids)),
+        Value::Object(fields) => fields.values().for_each(|value| collect_ids(value, ids)),
+        _ => {}
+    }
+}
