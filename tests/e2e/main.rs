@@ -9,6 +9,7 @@ mod concurrency;
 mod corruption;
 mod documents;
 mod door;
+mod families;
 mod http;
 mod operators;
 mod order;

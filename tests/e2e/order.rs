@@ -94,9 +94,10 @@ impl Receiver {
 }
 
 /// Tables, those that refer to others first.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "enrollments",
     "tickets",
+    "coaching_sessions",
     "credit_entries",
     "order_items",
     "orders",
