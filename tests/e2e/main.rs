@@ -11,6 +11,7 @@ mod documents;
 mod door;
 mod families;
 mod http;
+mod old_refunds;
 mod operators;
 mod order;
 mod retry;

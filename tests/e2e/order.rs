@@ -233,3 +233,72 @@ async fn refunds_follow_stripes_order() {
 async fn sales_follow_stripes_order() {
     holds_for(Family::Sales, 40).await;
 }
+
+#[tokio::test]
+async fn a_statement_that_is_cut_off_leaves_nothing_and_comes_again() {
+    let stripe = Stripe::start(StripeOptions::default()).await.expect("a Stripe");
+    let mut shop = stack::shop::Shop::open(&stripe, 9).expect("a shop");
+    shop.sell(6).expect("sales");
+    let events = stripe.events();
+    let mut calm = Receiver::new(&stripe).await;
+    let order: Vec<usize> = (0..events.len()).collect();
+    let expected = calm.rows_after(&events, &order).await;
+
+    let stormy = Receiver::new(&stripe).await;
+    let options: PgConnectOptions = stormy._database.url().parse().expect("a URL");
+    let options = session_options(options.disable_statement_logging());
+    let mut other = PgConnection::connect_with(&options).await.expect("a connection");
+    let mut stormy = stormy;
+    let mut cuts = 0;
+    for event in &events {
+        // Somebody holds a table that nearly every statement writes, so that this one waits in its middle.
+        sqlx::raw_sql(
+            "begin; lock table recoup.payments, recoup.customers, recoup.catalog_items in share mode",
+        )
+        .execute(&mut other)
+        .await
+        .expect("locked");
+        let body = serde_json::to_vec(event).expect("json");
+        let work = receive(&mut stormy.connection, &stormy.client, &stormy.rules, Source::Webhook, &body);
+        let end = async {
+            loop {
+                let ended: i64 = sqlx::query_scalar(
+                    "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock' and pid <> pg_backend_pid()",
+                )
+                .fetch_one(&mut other)
+                .await
+                .expect("asked");
+                if ended > 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let cut_off = tokio::select! {
+            biased;
+            received = work => received.is_err(),
+            () = end => true,
+        };
+        sqlx::raw_sql("rollback").execute(&mut other).await.expect("unlocked");
+        if cut_off {
+            cuts += 1;
+            let id = event["id"].as_str().expect("an id");
+            let kept: i64 = sqlx::query_scalar("select count(*) from recoup.webhook_events where id = $1")
+                .bind(id)
+                .fetch_one(&mut other)
+                .await
+                .expect("a count");
+            assert_eq!(kept, 0, "{id} left something");
+            stormy.connection = PgConnection::connect_with(&options).await.expect("a connection");
+            // Stripe comes again.
+            assert_eq!(stormy.take(event).await, Outcome::Applied);
+        }
+        assert_eq!(stormy.take(event).await, Outcome::Duplicate);
+    }
+    assert!(cuts > events.len() / 2, "{cuts} statements were cut off");
+    let found = stormy.rows().await;
+    for table in TABLES {
+        assert_eq!(expected[table], found[table], "{table}");
+    }
+}
