@@ -12,6 +12,7 @@ mod door;
 mod families;
 mod http;
 mod operators;
+mod order;
 mod schema_pg_dump;
 mod stack_ends;
 mod stack_front;
