@@ -5,6 +5,6 @@
         $8, 'apply event', 'event ' || event_id, 'it was missing here or had failed',
         jsonb_build_object('type', $2::text, 'created', event_created)
     from event
-    where $8 <> 'webhook'
+    where $8 not in ('webhook', 'eventbridge')
 )
 select exists (select from event) as recorded, exists (select from tied) as tied
