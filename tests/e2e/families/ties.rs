@@ -1,6 +1,7 @@
 //! Two updates of one object in one second: what they changed says which came last; where it does not, the row is
 //! marked, and is the same whatever came first.
 
+use recoup::events::retry;
 use serde_json::{Value, json};
 
 use super::history::{START, fixture, row, same_rows_in_any_order, stack};
@@ -77,19 +78,41 @@ async fn what_changed_says_which_of_two_updates_of_one_second_was_the_last() {
 async fn what_nothing_tells_apart_is_marked() {
     let (stack, http) = (stack().await, Http::new());
     let cases = [
-        ("subscription", "customer.subscription.updated", "collection_method", "subscriptions"),
-        ("account", "account.updated", "country", "connected_accounts"),
-        ("invoice", "invoice.updated", "number", "invoices"),
+        (
+            "subscription",
+            "customer.subscription.updated",
+            "collection_method",
+            "subscriptions",
+            "subscriptions",
+        ),
+        ("account", "account.updated", "country", "connected_accounts", "accounts"),
+        ("invoice", "invoice.updated", "number", "invoices", "invoices"),
+        ("payout", "payout.updated", "failure_code", "payouts", "payouts"),
+        ("dispute-lost", "charge.dispute.updated", "reason", "disputes", "disputes"),
     ];
-    for (family, kind, field, table) in cases {
-        let mut events = updates(family, 1, kind, field, [json!("a"), json!("b"), json!("c")]);
+    for (family, kind, field, table, path) in cases {
+        let place = if family == "dispute-lost" { 2 } else { 1 };
+        let mut events = updates(family, place, kind, field, [json!("a"), json!("b"), json!("c")]);
         for event in &mut events[1..] {
             event["data"].as_object_mut().expect("data").remove("previous_attributes");
         }
         same_rows_in_any_order(&stack, &http, &events).await;
-        let marked = format!("select needs_refetch::text from recoup.{table}");
-        let marked: String =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(marked)).fetch_one(&stack.pool).await.expect("a row");
-        assert_eq!(marked, "true", "{family}");
+        let state = format!("select concat_ws(' ', {field}, needs_refetch) from recoup.{table}");
+        let state = || async {
+            let query = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(state.clone()));
+            query.fetch_one(&stack.pool).await.expect("a row")
+        };
+        assert!(state().await.ends_with(" t"), "{family}");
+
+        // What Stripe says of it, as the retry run asks.
+        let mut object = events[2]["data"]["object"].clone();
+        object[field] = json!("d");
+        let mut connection = stack.pool.acquire().await.expect("a connection");
+        let marked = retry::marked(&mut connection).await.expect("marked");
+        assert_eq!(marked.len(), 1, "{family}");
+        assert_eq!(marked[0].path(), format!("/v1/{}/{}", path, object["id"].as_str().expect("an id")));
+        let body = serde_json::to_vec(&object).expect("json");
+        retry::write_fetched(&mut connection, &marked[0], Some(&body)).await.expect("written");
+        assert_eq!(state().await, "d f", "{family}");
     }
 }
