@@ -13,6 +13,7 @@ mod families;
 mod http;
 mod operators;
 mod order;
+mod retry;
 mod schema_pg_dump;
 mod stack_ends;
 mod stack_front;

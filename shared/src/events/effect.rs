@@ -148,6 +148,13 @@ impl Effect {
             Self::Refund(refund) => Some((Mirror::Refunds, refund.id())),
             Self::Customer(customer) => Some((Mirror::Customers, customer.id())),
             Self::CatalogItem(item) => Some((Mirror::CatalogItems, item.id())),
+            Self::Dispute(dispute) => Some((Mirror::Disputes, dispute.id())),
+            Self::Subscription(subscription) => Some((Mirror::Subscriptions, subscription.id())),
+            Self::Invoice(invoice) => Some((Mirror::Invoices, invoice.id())),
+            Self::ConnectedAccount(account) => Some((Mirror::ConnectedAccounts, account.id())),
+            Self::Payout(payout) => Some((Mirror::Payouts, payout.id())),
+            // One change is all that it can have: it is paid, or it is not.
+            Self::InvoicePayment(_) => None,
             // Each of a session's events shows another step of its life.
             Self::CheckoutSession(_) => None,
             // Of these the rank, and last the event's id, settles what happens in one second.

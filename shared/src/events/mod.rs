@@ -33,5 +33,6 @@ pub mod payment_intent;
 pub mod payout;
 pub mod receive;
 pub mod refund;
+pub mod retry;
 pub mod subscription;
 pub mod tie;

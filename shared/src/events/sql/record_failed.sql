@@ -13,6 +13,7 @@ on conflict (id) do update set
     status = case when stored.attempts >= 3 then 'dead' else 'failed' end,
     attempts = stored.attempts + 1,
     next_attempt_at = case stored.attempts
+        when 0 then clock_timestamp() + interval '1 minute'
         when 1 then clock_timestamp() + interval '5 minutes'
         when 2 then clock_timestamp() + interval '25 minutes'
     end,
