@@ -157,13 +157,6 @@ impl Effect {
             Self::InvoicePayment(_) => None,
             // Each of a session's events shows another step of its life.
             Self::CheckoutSession(_) => None,
-            // Of these the rank, and last the event's id, settles what happens in one second.
-            Self::Dispute(_)
-            | Self::Subscription(_)
-            | Self::Invoice(_)
-            | Self::InvoicePayment(_)
-            | Self::ConnectedAccount(_)
-            | Self::Payout(_) => None,
         }
     }
 
