@@ -24,6 +24,168 @@ FULL = {
 
 # Which functions there are, and the variables that each one reads.
 VARIABLES = {
+    "Webhook": {
+        "RUST_LOG", "DATABASE_SECRET_ID", "STRIPE_WEBHOOK_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE",
+        "STRIPE_ACCOUNTS", "DATABASE_POOLER", "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
+    },
+    "Backup": {
+        "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS", "BACKUP_SCHEMAS",
+        "BACKUP_RETENTION_DAYS_FULL", "BACKUP_CONNECTIONS",
+    },
+    "Verify": {"RUST_LOG", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
+    "Restore": {"RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID", "RESTORE_CONNECTIONS"},
+    "Reconcile": {
+        "RUST_LOG", "DATABASE_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE", "STRIPE_ACCOUNTS",
+    },
+}
+
+# Name of the schedule -> (function, what it is called with).
+SCHEDULES = {
+    "BackupFullDaily": ("Backup", {"backup_type": "full"}),
+    "VerifyLatestDaily": ("Verify", {"action": "full", "backup_id": "latest"}),
+    "ReconcileEventsHourly": ("Reconcile", {"action": "events", "dry_run": False}),
+    "ReconcileRetryEveryFiveMinutes": ("Reconcile", {"action": "retry", "dry_run": False}),
+}
+
+ROUTES = {("/webhooks/stripe", "post"), ("/health", "get")}
+
+
+INTERFACE_CALLS = {
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+}
+
+
+def allow(actions, resources, condition=None):
+    """One statement, in the form that `statements` brings the template's into."""
+    resources = resources if isinstance(resources, list) else [resources]
+    return json.dumps(["Allow", sorted(actions.split()), sorted(resources), condition], sort_keys=True)
+
+
+def policies(full):
+    """What each function may do, with its own log and secrets."""
+    database = "DatabaseSecretArn" if full else "DatabaseSecret"
+    objects = "${BackupBucket.Arn}/v1/backups/*"
+    listing = allow("s3:ListBucket", "BackupBucket.Arn", {"StringLike": {"s3:prefix": "v1/backups/*"}})
+    through_s3 = {"StringEquals": {"kms:ViaService": "s3.${AWS::Region}.amazonaws.com"}}
+    failed = allow("sqs:SendMessage", "DeadLetters.Arn")
+
+    def log(name):
+        return allow("logs:CreateLogStream logs:PutLogEvents", f"{name}Logs.Arn")
+
+    def secrets(*names):
+        return allow("secretsmanager:GetSecretValue", list(names))
+
+    def key(actions):
+        return [allow(actions, "BackupKmsKeyArn", through_s3)] if full else []
+
+    reading = [allow("s3:GetObject", objects), listing]
+    return {
+        "Webhook": [log("Webhook"), secrets(database, "StripeWebhookSecret", "StripeApiSecret"), failed],
+        "Backup": [
+            log("Backup"),
+            secrets(database),
+            allow("s3:PutObject s3:AbortMultipartUpload", objects),
+            listing,
+            failed,
+            *key("kms:GenerateDataKey kms:Decrypt"),
+        ],
+        "Verify": [log("Verify"), secrets("BackupKeySecret"), *reading, failed, *key("kms:Decrypt")],
+        "Restore": [log("Restore"), secrets(database, "BackupKeySecret"), *reading, *key("kms:Decrypt")],
+        "Reconcile": [log("Reconcile"), secrets(database, "StripeApiSecret"), failed],
+    }
+
+
+def as_list(one_or_many):
+    return one_or_many if isinstance(one_or_many, list) else [one_or_many]
+
+
+def statements(role):
+    """Every statement of a role's inline policies."""
+    return [s for p in role.get("Policies", []) for s in as_list(p["PolicyDocument"]["Statement"])]
+
+
+def as_text(statement):
+    actions, resources = sorted(as_list(statement["Action"])), sorted(as_list(statement["Resource"]))
+    return json.dumps([statement["Effect"], actions, resources, statement.get("Condition")], sort_keys=True)
+
+
+def check_policies(resources, full, fault):
+    wanted = policies(full)
+    for name in VARIABLES:
+        properties = resources[name]["Properties"]
+        if properties["Role"] != f"{name}Role.Arn":
+            fault(f"{name}: its role is {properties['Role']}, and should be its own, {name}Role")
+            continue
+        role = resources[f"{name}Role"]["Properties"]
+        got, want = {as_text(s) for s in statements(role)}, set(wanted[name])
+        for extra in sorted(got - want):
+            fault(f"{name}Role: allows more than the function calls: {extra}")
+        for missing in sorted(want - got):
+            fault(f"{name}Role: lacks what the function calls: {missing}")
+        attached = role.get("ManagedPolicyArns", [])
+        if attached != (["NetworkInterfacePolicy"] if full else []):
+            fault(f"{name}Role: managed policies {attached}")
+        trust = role["AssumeRolePolicyDocument"]["Statement"]
+        if [s["Principal"] for s in trust] != [{"Service": "lambda.amazonaws.com"}]:
+            fault(f"{name}Role: someone other than Lambda may assume it")
+    # The one policy that IAM leaves no choice but "*" for.
+    shared = {n: r for n, r in resources.items() if r["Type"] in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy")}
+    if set(shared) != ({"NetworkInterfacePolicy"} if full else set()):
+        fault(f"policies outside the roles: {sorted(shared)}")
+    for name, policy in shared.items():
+        attach, take_back = policy["Properties"]["PolicyDocument"]["Statement"]
+        if set(attach["Action"]) != INTERFACE_CALLS:
+            fault(f"{name}: {sorted(set(attach['Action']) ^ INTERFACE_CALLS)}")
+        if (take_back["Effect"], take_back["Action"]) != ("Deny", "ec2:*"):
+            fault(f"{name}: the functions' own code may use it")
+    for name, resource in resources.items():
+        if resource["Type"] != "AWS::IAM::Role":
+            continue
+        for statement in statements(resource["Properties"]):
+            for target in as_list(statement["Resource"]):
+                if not re.match(r"(\$\{)?[A-Z][A-Za-z]+(\.Arn)?(\}|$)", target):
+                    fault(f"{name}: {target} is not one resource of this stack or one parameter")
+            for action in as_list(statement["Action"]):
+                if "*" in action:
+                    fault(f"{name}: allows {action}, which is more than one action")
+
+
+def check_functions(resources, full, fault):
+    functions = {n for n, r in resources.items() if r["Type"] == "AWS::Lambda::Function"}
+    if functions != set(VARIABLES):
+        fault(f"functions are {sorted(functions)}, and should be {sorted(VARIABLES)}")
+    for name in sorted(functions & set(VARIABLES)):
+        properties = resources[name]["Properties"]
+        variables = properties["Environment"]["Variables"]
+        if set(variables) != VARIABLES[name]:
+            fault(f"{name}: variables differ from the contract: {sorted(set(variables) ^ VARIABLES[name])}")
+        for variable, value in variables.items():
+            # A reference is a bare name here; what is written out could be a secret.
+            if value not in PUBLIC and value not in SECRETS:
+                fault(f"{name}: {variable} is {value!r}, which is neither a secret's name nor public")
+            if (variable.endswith("_SECRET_ID")) != (value in SECRETS):
+                fault(f"{name}: {variable} does not name a secret")
+        if properties["Runtime"] != "provided.al2023" or properties["Handler"] != "bootstrap":
+            fault(f"{name}: not a Rust binary on provided.al2023")
+        if properties["FunctionName"] != f"${{AWS::StackName}}-{name.lower()}":
+            fault(f"{name}: RUNBOOK calls it <stack>-{name.lower()}, here it is {properties['FunctionName']}")
+        if properties.get("LoggingConfig", {}).get("LogGroup") != f"{name}Logs":
+            fault(f"{name}: writes to a log group that is not its own")
+        if ("VpcConfig" in properties) != full:
+            fault(f"{name}: VpcConfig does not follow the parameter")
+        if name != "Webhook" and properties["Timeout"] != 900:
+            fault(f"{name}: time limit {properties['Timeout']} s, and should be 900")
+    for name, resource in resources.items():
+        if resource["Type"] == "AWS::Logs::LogGroup" and not resource["Properties"].get("RetentionInDays"):
+            fault(f"{name}: keeps logs for ever")
+
+
+SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
 PUBLIC = {
     "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
     "BackupRetentionDaysFull", "2", "DatabasePooler", "MetricsNamespace", "Stack=${AWS::StackName}",
@@ -87,7 +249,7 @@ def check_schedules(resources, full, fault):
             fault(f"{name}: a run that {function} fails at is lost")
     role = resources["ScheduleRole"]["Properties"]
     may = {as_text(s) for s in statements(role)}
-    targets = [f"{function}.Arn" for function, _ in SCHEDULES.values()]
+    targets = list({f"{function}.Arn" for function, _ in SCHEDULES.values()})
     if may != {allow("lambda:InvokeFunction", targets), allow("sqs:SendMessage", "DeadLetters.Arn")}:
         fault(f"ScheduleRole: {sorted(may)}")
     if "aws:SourceAccount" not in json.dumps(role["AssumeRolePolicyDocument"]):

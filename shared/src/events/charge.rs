@@ -45,7 +45,7 @@ impl Charge {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/charge.sql"),
-        include_str!("sql/refunded.sql"),
+        include_str!("sql/given_back.sql"),
         include_str!("sql/take_back.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );

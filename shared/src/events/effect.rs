@@ -148,9 +148,15 @@ impl Effect {
             Self::Refund(refund) => Some((Mirror::Refunds, refund.id())),
             Self::Customer(customer) => Some((Mirror::Customers, customer.id())),
             Self::CatalogItem(item) => Some((Mirror::CatalogItems, item.id())),
-            // Each of a session's events shows another step of its life; the other families' events of one second
-            // are in the order of their ids.
-            _ => None,
+            Self::Dispute(dispute) => Some((Mirror::Disputes, dispute.id())),
+            Self::Subscription(subscription) => Some((Mirror::Subscriptions, subscription.id())),
+            Self::Invoice(invoice) => Some((Mirror::Invoices, invoice.id())),
+            Self::ConnectedAccount(account) => Some((Mirror::ConnectedAccounts, account.id())),
+            Self::Payout(payout) => Some((Mirror::Payouts, payout.id())),
+            // One change is all that it can have: it is paid, or it is not.
+            Self::InvoicePayment(_) => None,
+            // Each of a session's events shows another step of its life.
+            Self::CheckoutSession(_) => None,
         }
     }
 

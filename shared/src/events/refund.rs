@@ -68,9 +68,8 @@ impl Refund {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/refund.sql"),
-        include_str!("sql/refunded.sql"),
+        include_str!("sql/given_back.sql"),
         include_str!("sql/take_back.sql"),
-        include_str!("sql/refund_posted.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 

@@ -80,6 +80,15 @@ impl Marked {
     pub fn path(&self) -> String {
         format!("/v1/{}s/{}", self.object, self.id)
     }
+
+    /// The type of the events that show it as it is.
+    fn event_type(&self) -> String {
+        match self.object.as_str() {
+            "dispute" => "charge.dispute.updated".to_owned(),
+            "subscription" => "customer.subscription.updated".to_owned(),
+            object => format!("{object}.updated"),
+        }
+    }
 }
 
 /// The marked objects, up to a thousand.
@@ -97,6 +106,16 @@ pub async fn marked(connection: &mut PgConnection) -> Result<Vec<Marked>, sqlx::
          select 'charge', id, account from recoup.charges where needs_refetch
          union all
          select 'refund', id, account from recoup.refunds where needs_refetch
+         union all
+         select 'dispute', id, account from recoup.disputes where needs_refetch
+         union all
+         select 'subscription', id, account from recoup.subscriptions where needs_refetch
+         union all
+         select 'invoice', id, account from recoup.invoices where needs_refetch
+         union all
+         select 'payout', id, account from recoup.payouts where needs_refetch
+         union all
+         select 'account', id, null from recoup.connected_accounts where needs_refetch
          limit 1000",
     )
     .fetch_all(connection)
@@ -109,6 +128,11 @@ pub async fn marked(connection: &mut PgConnection) -> Result<Vec<Marked>, sqlx::
                 "payment_intent" => Mirror::Payments,
                 "charge" => Mirror::Charges,
                 "refund" => Mirror::Refunds,
+                "dispute" => Mirror::Disputes,
+                "subscription" => Mirror::Subscriptions,
+                "invoice" => Mirror::Invoices,
+                "payout" => Mirror::Payouts,
+                "account" => Mirror::ConnectedAccounts,
                 _ => Mirror::CatalogItems,
             };
             Ok(Marked { mirror, object, id: row.try_get("id")?, account: row.try_get("account")? })
@@ -177,7 +201,7 @@ async fn write_fetched_once(
     let Some(row) = row else { return Ok(()) };
     if let Some(body) = body {
         let object: &RawValue = serde_json::from_slice(body).map_err(unreadable)?;
-        let kind = format!("{}.updated", marked.object);
+        let kind = marked.event_type();
         let effect = match Effect::read(&kind, object) {
             Ok(Understood::Effect(effect)) => effect,
             Ok(Understood::Ignored(reason)) => return Err(RefetchError::Unreadable(reason.to_owned())),

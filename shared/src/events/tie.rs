@@ -33,6 +33,16 @@ pub enum Mirror {
     Charges,
     /// `refunds`
     Refunds,
+    /// `disputes`
+    Disputes,
+    /// `subscriptions`
+    Subscriptions,
+    /// `invoices`
+    Invoices,
+    /// `connected_accounts`
+    ConnectedAccounts,
+    /// `payouts`
+    Payouts,
 }
 
 impl Mirror {
@@ -44,6 +54,11 @@ impl Mirror {
             Self::Payments => "payments",
             Self::Charges => "charges",
             Self::Refunds => "refunds",
+            Self::Disputes => "disputes",
+            Self::Subscriptions => "subscriptions",
+            Self::Invoices => "invoices",
+            Self::ConnectedAccounts => "connected_accounts",
+            Self::Payouts => "payouts",
         }
     }
 }
