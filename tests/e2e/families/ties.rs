@@ -28,12 +28,17 @@ fn updates(family: &str, place: usize, kind: &str, field: &str, values: [Value; 
 #[tokio::test]
 async fn what_changed_says_which_of_two_updates_of_one_second_was_the_last() {
     let (stack, http) = (stack().await, Http::new());
-    let truth = [json!(false), json!(true), json!(false)];
     let cases = [
         (
-            updates("subscription", 1, "customer.subscription.updated", "cancel_at_period_end", truth),
-            "select concat_ws(' ', cancel_at_period_end, needs_refetch) from recoup.subscriptions",
-            "f f",
+            updates(
+                "subscription",
+                1,
+                "customer.subscription.updated",
+                "currency",
+                [json!("eur"), json!("usd"), json!("jpy")],
+            ),
+            "select concat_ws(' ', currency, needs_refetch) from recoup.subscriptions",
+            "jpy f",
         ),
         (
             updates("invoice", 1, "invoice.updated", "total", [json!(2000), json!(1800), json!(1500)]),

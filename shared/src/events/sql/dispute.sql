@@ -17,8 +17,8 @@
             select
                 coalesce(payment_id, kept.payment_id), charge_alone, status, amount, reason, evidence_due_by,
                 event_id, event_created, event_rank
-            from unnest(array[kept, excluded]) as known
-            order by known.event_created desc, known.event_rank desc, known.event_id = excluded.event_id desc
+            from unnest(array[kept, excluded]) with ordinality as known
+            order by known.event_created desc, known.event_rank desc, known.ordinality desc
             limit 1
         ),
         lost_at = least(kept.lost_at, excluded.lost_at),

@@ -21,8 +21,8 @@
                 customer_id, subscription_id, payment_id, status, number, billing_reason, collection_method, currency,
                 amount_due, amount_paid, total, attempt_count, next_payment_attempt, due_at, finalized_at, paid_at,
                 paid_out_of_band, lines_complete, event_id, event_created, event_rank
-            from unnest(array[kept, excluded]) as known
-            order by known.event_created desc, known.event_rank desc, known.event_id = excluded.event_id desc
+            from unnest(array[kept, excluded]) with ordinality as known
+            order by known.event_created desc, known.event_rank desc, known.ordinality desc
             limit 1
         ),
         collected_at = least(kept.collected_at, excluded.collected_at),
