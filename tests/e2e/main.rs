@@ -8,6 +8,7 @@ mod backup_restore;
 mod corruption;
 mod documents;
 mod door;
+mod hostile;
 mod http;
 mod operators;
 mod schema_pg_dump;

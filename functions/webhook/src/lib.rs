@@ -26,6 +26,7 @@ use recoup::events::receive::{Accounts, Rules};
 use recoup::failure::Failure;
 use recoup::secrets::{self, SecretStore};
 use recoup::stripe::{API_BASE, Client};
+use recoup::telemetry::metrics::Output;
 use serde_json::value::RawValue;
 
 use crate::invocation::{HttpRequest, Invocation};
@@ -52,11 +53,11 @@ pub struct Webhook<S> {
 }
 
 impl<S: SecretStore + Sync> Webhook<S> {
-    /// Reads the environment and the secrets that it names.
+    /// Reads the environment and the secrets that it names; metrics go to `output`.
     ///
     /// # Errors
     /// Every variable that is missing, or the secret that cannot be used.
-    pub async fn from_env(mut env: Env, store: S) -> Result<Self, Failure> {
+    pub async fn from_env(mut env: Env, store: S, output: Output) -> Result<Self, Failure> {
         let database_secret = env.required("DATABASE_SECRET_ID");
         let signing_secret = env.required("STRIPE_WEBHOOK_SECRET_ID");
         let api_secret = env.required("STRIPE_API_SECRET_ID");
@@ -65,7 +66,7 @@ impl<S: SecretStore + Sync> Webhook<S> {
             accounts: env.parsed("STRIPE_ACCOUNTS", Accounts::None),
         };
         let api_base = env.optional("STRIPE_API_BASE").unwrap_or_else(|| API_BASE.to_owned());
-        let signals = Signals::from_env(&mut env);
+        let signals = Signals::from_env(&mut env, output);
         env.finish()?;
 
         let (session, signing, api_key) = tokio::try_join!(

@@ -80,9 +80,10 @@ impl From<sqlx::Error> for WriteError {
         else {
             return Self::Unavailable(error);
         };
-        // PostgreSQL documentation, appendix A: class 22 is data that does not fit, class 23 a constraint.
+        // PostgreSQL documentation, appendix A: class 22 is data that does not fit, class 23 a constraint,
+        // class 54 a limit, such as that of an index entry.
         match database.code() {
-            code if code.starts_with("22") || code.starts_with("23") => {
+            code if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => {
                 Self::Rejected(match database.constraint() {
                     Some(constraint) => format!("the rows refuse it: constraint {constraint}"),
                     None => format!("the rows refuse it: {} ({code})", database.table().unwrap_or("a value")),
