@@ -1,5 +1,5 @@
 -- Everything of recoup lives in a schema of its own, beside an application's tables and never among them.
-create schema recoup;
+create schema if not exists recoup;
 
 comment on schema recoup is 'Payment records kept by recoup: Stripe events and what follows from them.';
 

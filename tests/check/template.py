@@ -17,6 +17,7 @@ FULL = {
     "DatabaseSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf",
     "BackupKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/k",
     "BackupLockDays": 30,
+    "PoolerSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:pooler-AbCdEf",
     "StripeEventBus": "aws.partner/stripe.com/ed_test_1",
     "VpcSubnetIds": ["subnet-1"],
     "VpcSecurityGroupIds": ["sg-1"],
@@ -24,18 +25,9 @@ FULL = {
 
 # Which functions there are, and the variables that each one reads.
 VARIABLES = {
-<<<<<<< HEAD
-    "Webhook": ALL
-    | {"STRIPE_WEBHOOK_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE", "DATABASE_POOLER"}
-    | {"RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS"},
-    "Backup": ALL | {"BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS"},
-    "Verify": ALL | {"BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
-    "Restore": ALL | {"BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
-    "Reconcile": ALL | {"STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE"},
-=======
     "Webhook": {
         "RUST_LOG", "DATABASE_SECRET_ID", "STRIPE_WEBHOOK_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE",
-        "STRIPE_ACCOUNTS",
+        "STRIPE_ACCOUNTS", "DATABASE_POOLER", "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
     "Backup": {
         "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS", "BACKUP_SCHEMAS",
@@ -46,7 +38,6 @@ VARIABLES = {
     "Reconcile": {
         "RUST_LOG", "DATABASE_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE", "STRIPE_ACCOUNTS",
     },
->>>>>>> main
 }
 
 # Name of the schedule -> (function, what it is called with).
@@ -94,7 +85,11 @@ def policies(full):
 
     reading = [allow("s3:GetObject", objects), listing]
     return {
-        "Webhook": [log("Webhook"), secrets(database, "StripeWebhookSecret", "StripeApiSecret"), failed],
+        "Webhook": [
+            log("Webhook"),
+            secrets("PoolerSecretArn" if full else database, "StripeWebhookSecret", "StripeApiSecret"),
+            failed,
+        ],
         "Backup": [
             log("Backup"),
             secrets(database),
@@ -194,9 +189,11 @@ def check_functions(resources, full, fault):
             fault(f"{name}: keeps logs for ever")
 
 
-SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
-PUBLIC = {"LogLevel", "StripeLivemode", "BackupBucket", "BackupAgeRecipients", "DatabasePooler"}
-PUBLIC |= {"MetricsNamespace", "Stack=${AWS::StackName}"}
+SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
+PUBLIC = {
+    "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
+    "BackupRetentionDaysFull", "2", "MetricsNamespace", "Stack=${AWS::StackName}", "none", "transaction",
+}
 
 
 def check_door(resources, full, fault):

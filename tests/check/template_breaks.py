@@ -17,7 +17,7 @@ BREAKS = [
     ("              - ec2:DescribeSubnets\n", "              - ec2:DescribeSubnets\n              - ec2:RunInstances\n"),
     # Functions: the environment contract, secrets in plain variables, limits.
     ("BACKUP_KEY_SECRET_ID: !Ref BackupKeySecret", 'BACKUP_KEY_SECRET_ID: "AGE-SECRET-KEY-1"'),
-    ("BACKUP_BUCKET: !Ref BackupBucket\n", ""),
+    ("          BACKUP_BUCKET: !Ref BackupBucket\n", ""),
     ("RUST_LOG: !Ref LogLevel", "RUST_LOG: !Ref LogLevel\n        EXTRA: !Ref LogLevel"),
     ("Timeout: 29", "Timeout: 30"),
     ("!If [ReservesConcurrency, !Ref WebhookConnections, !Ref AWS::NoValue]", "1000"),

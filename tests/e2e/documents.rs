@@ -23,7 +23,7 @@ fn blocks(document: &str) -> VecDeque<Block> {
     for line in document.lines() {
         match (&mut open, line.strip_prefix("```")) {
             (None, Some(language)) => {
-                open = Some(Block { language: language.to_owned(), text: String::new() })
+                open = Some(Block { language: language.to_owned(), text: String::new() });
             }
             (Some(_), Some("")) => blocks.extend(open.take()),
             (Some(block), _) => block.text.extend([line, "\n"]),

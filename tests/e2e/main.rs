@@ -5,12 +5,14 @@
 mod archive_stack;
 mod backup_faults;
 mod backup_restore;
+mod concurrency;
 mod corruption;
 mod documents;
 mod door;
 mod hostile;
 mod http;
 mod operators;
+mod pooler;
 mod schema_pg_dump;
 mod stack_ends;
 mod stack_front;

@@ -5,8 +5,9 @@ use sqlx::PgPool;
 use stack::Stack;
 use stack::records::Records;
 use stack::shop::Shop;
+use stack::stripe::ApiFault;
 
-use crate::support::{eager, records_of, sell, shuffled, succeeded};
+use crate::support::{count, eager, failed, records_of, sell, settle, shuffled, succeeded};
 
 /// `pg_dump`, with the rows of each table sorted: COPY's order is where rows happen to lie.
 async fn sorted_dump(stack: &Stack, database_url: &str) -> String {
@@ -128,5 +129,36 @@ async fn two_reconciles_at_once_apply_each_event_once() {
     let (one, other) = (succeeded(one.expect("invoked")), succeeded(other.expect("invoked")));
     let applied = one["applied"].as_i64().expect("a count") + other["applied"].as_i64().expect("a count");
     assert_eq!(usize::try_from(applied).expect("a count"), stack.stripe.event_count());
-    assert_eq!(crate::support::count(&stack, "select count(*) from recoup.audit_log").await, applied);
+    assert_eq!(count(&stack, "select count(*) from recoup.audit_log").await, applied);
+}
+
+#[tokio::test]
+async fn what_could_not_be_fetched_is_kept_and_applied_when_stripe_answers_again() {
+    let stack = eager().functions(["webhook", "reconcile"]).start().await.expect("a stack");
+    let mut shop = Shop::open(&stack.stripe, 17).expect("a shop");
+    settle(&stack).await;
+    let key = stack.stripe.api_key();
+    stack.stripe.revoke_api_key(&key);
+    sell(&stack, &mut shop, 10).await;
+    let left = count(&stack, "select count(*) from recoup.webhook_events where status = 'failed'").await;
+    let due = "select count(*) from recoup.webhook_events
+        where status = 'failed' and last_error like 'fetch line items: Stripe refused the API key%'
+            and next_attempt_at between now() and now() + interval '1 minute'";
+    assert!(left > 0);
+    assert_eq!(count(&stack, due).await, left);
+    assert_eq!(count(&stack, "select count(*) from recoup.orders where status = 'paid'").await, 0);
+
+    let request = json!({"action": "events", "dry_run": false});
+    let reply = stack.invoke("reconcile", request.clone()).await.expect("invoked");
+    assert_eq!(failed(&reply), "StripeKeyRefused");
+    assert!(!reply.payload.to_string().contains(&key), "{}", reply.payload);
+    assert_eq!(count(&stack, "select count(*) from recoup.reconciliations").await, 0);
+
+    // Two answers that fail are outwaited.
+    stack.stripe.add_api_key(&key);
+    stack.stripe.fail_next(2, ApiFault::ServerError);
+    let reply = succeeded(stack.invoke("reconcile", request).await.expect("invoked"));
+    assert_eq!((reply["applied"].as_i64(), reply["failed"].as_i64()), (Some(left), Some(0)), "{reply}");
+    assert_eq!(count(&stack, "select count(*) from recoup.webhook_events where status = 'failed'").await, 0);
+    assert!(count(&stack, "select count(*) from recoup.orders where status = 'paid'").await > 0);
 }

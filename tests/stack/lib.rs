@@ -7,11 +7,13 @@
 // The Stripe stand-in writes whole API objects as one json! each: the macro recurses once per token.
 #![recursion_limit = "512"]
 
+mod contract;
 pub mod engine;
 pub mod error;
 pub mod lambda;
 pub mod leash;
 pub mod place;
+pub mod pooler;
 pub mod postgres;
 pub mod records;
 pub mod s3;

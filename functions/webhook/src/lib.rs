@@ -32,7 +32,7 @@ use serde_json::value::RawValue;
 use crate::invocation::{HttpRequest, Invocation};
 pub use crate::reply::Reply;
 pub use crate::serve::serve;
-use crate::session::Session;
+use crate::session::{Pooler, Session};
 use crate::signals::Signals;
 use crate::signing::Signing;
 
@@ -66,11 +66,12 @@ impl<S: SecretStore + Sync> Webhook<S> {
             accounts: env.parsed("STRIPE_ACCOUNTS", Accounts::None),
         };
         let api_base = env.optional("STRIPE_API_BASE").unwrap_or_else(|| API_BASE.to_owned());
+        let pooler = env.parsed("DATABASE_POOLER", Pooler::None);
         let signals = Signals::from_env(&mut env, output);
         env.finish()?;
 
         let (session, signing, api_key) = tokio::try_join!(
-            Session::read(&store, database_secret),
+            Session::read(&store, database_secret, pooler),
             Signing::read(&store, signing_secret),
             secrets::stripe_api_key(&store, &api_secret),
         )?;

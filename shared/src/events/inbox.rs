@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use rand::Rng;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgDatabaseError};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError};
 use sqlx::{Postgres, Row};
 use time::OffsetDateTime;
 
 use super::effect::Effect;
 use super::envelope::{Event, Payload};
 use super::field::Text;
+use crate::db::Statements;
 use crate::failure::Failure;
 
 /// How often a statement is repeated that met another one of the same sale.
@@ -104,7 +105,7 @@ impl From<sqlx::Error> for WriteError {
 /// # Errors
 /// See [`WriteError`].
 pub async fn record_applied(
-    connection: &mut PgConnection,
+    connection: &mut impl Statements,
     event: &Event<'_>,
     effect: &Effect,
     source: Source,
@@ -112,7 +113,7 @@ pub async fn record_applied(
     let mut attempt = 1;
     loop {
         let statement = own_values(sqlx::query(effect.statement()), event, source).bind(effect.rank());
-        match effect.bind(statement).fetch_one(&mut *connection).await {
+        match connection.fetch_one(effect.bind(statement)).await {
             Ok(row) => return Ok(row.try_get("recorded")?),
             Err(error) if attempt < CONFLICT_ATTEMPTS_MAX && met_another(&error) => {
                 let pause = rand::rng().random_range(0..2_u64 << attempt.min(5));
@@ -137,14 +138,14 @@ fn met_another(error: &sqlx::Error) -> bool {
 /// # Errors
 /// See [`WriteError`].
 pub async fn record_ignored(
-    connection: &mut PgConnection,
+    connection: &mut impl Statements,
     event: &Event<'_>,
     source: Source,
     reason: &str,
 ) -> Result<bool, WriteError> {
     let statement =
         own_values(sqlx::query(include_str!("sql/record_ignored.sql")), event, source).bind(reason);
-    Ok(statement.execute(connection).await?.rows_affected() == 1)
+    Ok(connection.execute(statement).await?.rows_affected() == 1)
 }
 
 /// Records an event that could not be applied, with the reason, for another try. `None` where it had been
@@ -153,7 +154,7 @@ pub async fn record_ignored(
 /// # Errors
 /// See [`WriteError`].
 pub async fn record_failed(
-    connection: &mut PgConnection,
+    connection: &mut impl Statements,
     event: &Event<'_>,
     livemode: bool,
     source: Source,
@@ -163,7 +164,7 @@ pub async fn record_failed(
         Payload::Text(text) => (Some(text), None),
         Payload::Raw(bytes) => (None, Some(bytes)),
     };
-    let row = sqlx::query(include_str!("sql/record_failed.sql"))
+    let statement = sqlx::query(include_str!("sql/record_failed.sql"))
         .bind(&event.id)
         .bind(&event.kind)
         .bind(event.api_version.as_ref().map(Text::as_str))
@@ -173,10 +174,8 @@ pub async fn record_failed(
         .bind(text)
         .bind(raw)
         .bind(source.name())
-        .bind(reason)
-        .fetch_optional(connection)
-        .await?;
-    Ok(match row {
+        .bind(reason);
+    Ok(match connection.fetch_optional(statement).await? {
         Some(row) => Some(row.try_get::<String, _>("status")? == "dead"),
         None => None,
     })

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::checkout_session::Line;
@@ -12,6 +11,7 @@ use super::effect::{Effect, Understood};
 use super::envelope::Event;
 use super::field::Text;
 use super::inbox::{Source, WriteError, record_applied, record_failed, record_ignored};
+use crate::db::Statements;
 
 /// Somebody waits for the webhook's answer; what takes longer than this is tried again later.
 const LINE_ITEMS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -117,7 +117,7 @@ pub struct Receipt {
 /// # Errors
 /// Only where nothing could be committed: the sender must send again.
 pub async fn receive(
-    connection: &mut PgConnection,
+    connection: &mut impl Statements,
     line_items: &impl LineItems,
     rules: &Rules,
     source: Source,
@@ -184,7 +184,7 @@ async fn decide(event: &Event<'_>, line_items: &impl LineItems, rules: &Rules) -
 }
 
 async fn fail(
-    connection: &mut PgConnection,
+    connection: &mut impl Statements,
     event: &Event<'_>,
     rules: &Rules,
     source: Source,

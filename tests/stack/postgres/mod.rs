@@ -282,9 +282,12 @@ impl Drop for Inner {
 /// Applies a directory of migrations to a database.
 pub async fn apply_migrations(url: &str, migrations: &Path) -> Result<()> {
     let operation = || format!("apply the migrations in {}", migrations.display());
-    let migrator = Migrator::new(migrations)
+    let mut migrator = Migrator::new(migrations)
         .await
         .map_err(|source| Error::Migration { operation: operation(), source })?;
+    // As sqlx.toml says: what was applied is noted in our own schema, never in an application's `public`.
+    migrator.create_schema("recoup");
+    migrator.dangerous_set_table_name("recoup._sqlx_migrations");
     let mut connection = connect(url).await?;
     let applied = migrator.run(&mut connection).await;
     let _ = connection.close().await;
