@@ -154,7 +154,7 @@ impl Receiver {
         assert_eq!(first.event, second.event, "{shown}");
         match first.outcome.as_str() {
             "applied" | "ignored" | "duplicate" | "dead" => {
-                assert_eq!(second.outcome, "duplicate", "{shown}")
+                assert_eq!(second.outcome, "duplicate", "{shown}");
             }
             _ => assert!(matches!(second.outcome.as_str(), "failed" | "dead"), "{}: {shown}", second.outcome),
         }
