@@ -22,7 +22,7 @@ up: setup build ## start the local stack and keep it until Ctrl-C; addresses go 
 	@"$(BINARIES)/up"
 
 test: setup build ## run every test; the last line is the sum
-	@$(PYTHON) tests/check/run_tests.py --locked --workspace --no-fail-fast
+	@$(PYTHON) tests/check/run_tests.py --locked --workspace --tests --no-fail-fast
 
 bench: setup ## measure against the peers, into bench/results.json; one part with ONLY=webhook, options with ARGS=
 	nice cargo build --locked --release --bin webhook --bin echo_function --bin bench

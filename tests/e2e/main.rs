@@ -9,6 +9,7 @@ mod concurrency;
 mod corruption;
 mod documents;
 mod door;
+mod families;
 mod hostile;
 mod http;
 mod operators;

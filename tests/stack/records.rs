@@ -8,17 +8,26 @@ use sqlx::{PgPool, Row};
 use crate::error::{Error, Result};
 
 /// The tables whose every row follows from Stripe's events.
-pub const STRIPE_DERIVED: [&str; 11] = [
+pub const STRIPE_DERIVED: [&str; 20] = [
     "catalog_items",
     "charges",
+    "coaching_sessions",
+    "connected_accounts",
     "credit_entries",
     "customers",
+    "disputes",
     "enrollments",
+    "invoice_lines",
+    "invoice_payments",
+    "invoices",
     "ledger_entries",
     "order_items",
     "orders",
     "payments",
+    "payouts",
     "refunds",
+    "subscription_items",
+    "subscriptions",
     "tickets",
 ];
 

@@ -93,8 +93,8 @@ impl<S: SecretStore + Sync> Webhook<S> {
         }
     }
 
-    async fn answer(&self, request: &HttpRequest<'_>) -> Reply {
-        match (&*request.method, &*request.path) {
+    async fn answer(&self, request: &HttpRequest) -> Reply {
+        match (request.method(), request.path()) {
             ("POST", "/webhooks/stripe") => self.delivery(request).await,
             ("GET", "/health") => self.health().await,
             (_, "/webhooks/stripe" | "/health") => Reply::error(
@@ -110,14 +110,14 @@ impl<S: SecretStore + Sync> Webhook<S> {
         }
     }
 
-    async fn delivery(&self, request: &HttpRequest<'_>) -> Reply {
+    async fn delivery(&self, request: &HttpRequest) -> Reply {
         let started = Instant::now();
-        let body = &request.body;
+        let body = request.body();
         if body.len() > BODY_BYTES_MAX {
             self.signals.refused("BodyTooLarge", started.elapsed());
             return Reply::error(413, "BodyTooLarge", "a body has at most 1 MiB");
         }
-        let endpoint = match self.signing.endpoint_of(&self.store, request.signature.as_deref(), body).await {
+        let endpoint = match self.signing.endpoint_of(&self.store, request.signature(), body).await {
             Ok(endpoint) => endpoint,
             Err(error) => {
                 self.signals.refused(error.error_type(), started.elapsed());

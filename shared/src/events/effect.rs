@@ -8,10 +8,16 @@ use sqlx::query::Query;
 use super::catalog_item::CatalogItem;
 use super::charge::Charge;
 use super::checkout_session::CheckoutSession;
+use super::connected_account::ConnectedAccount;
 use super::customer::Customer;
+use super::dispute::Dispute;
 use super::field::Fault;
+use super::invoice::Invoice;
+use super::invoice_payment::InvoicePayment;
 use super::payment_intent::PaymentIntent;
+use super::payout::Payout;
 use super::refund::Refund;
+use super::subscription::Subscription;
 
 /// A query whose first nine values are the event's own.
 pub type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -27,8 +33,20 @@ pub enum Effect {
     Charge(Box<Charge>),
     /// `refund.*` and `charge.refund.updated`
     Refund(Box<Refund>),
+    /// `charge.dispute.*`
+    Dispute(Box<Dispute>),
     /// `customer.created`, `customer.updated`, `customer.deleted`
     Customer(Customer),
+    /// `customer.subscription.*`
+    Subscription(Box<Subscription>),
+    /// `invoice.*`, save `invoice.upcoming`
+    Invoice(Box<Invoice>),
+    /// `invoice_payment.*`
+    InvoicePayment(Box<InvoicePayment>),
+    /// `account.updated`
+    ConnectedAccount(Box<ConnectedAccount>),
+    /// `payout.*`
+    Payout(Box<Payout>),
     /// `product.*` and `price.*`
     CatalogItem(Box<CatalogItem>),
 }
@@ -62,11 +80,21 @@ impl Effect {
             "customer.created" | "customer.updated" | "customer.deleted" => {
                 Self::Customer(Customer::read(kind, object)?)
             }
+            "invoice.upcoming" => return Ok(Understood::Ignored("an upcoming invoice is no invoice yet")),
+            "account.updated" => Self::ConnectedAccount(Box::new(ConnectedAccount::read(object)?)),
             _ if kind.starts_with("payment_intent.") => {
                 Self::PaymentIntent(PaymentIntent::read(kind, object)?)
             }
-            _ if kind.starts_with("charge.dispute.") => return Ok(Understood::Ignored(NOT_APPLIED)),
+            _ if kind.starts_with("charge.dispute.") => Self::Dispute(Box::new(Dispute::read(kind, object)?)),
             _ if kind.starts_with("charge.") => Self::Charge(Box::new(Charge::read(kind, object)?)),
+            _ if kind.starts_with("customer.subscription.") => {
+                Self::Subscription(Box::new(Subscription::read(kind, object)?))
+            }
+            _ if kind.starts_with("invoice.") => Self::Invoice(Box::new(Invoice::read(kind, object)?)),
+            _ if kind.starts_with("invoice_payment.") => {
+                Self::InvoicePayment(Box::new(InvoicePayment::read(object)?))
+            }
+            _ if kind.starts_with("payout.") => Self::Payout(Box::new(Payout::read(kind, object)?)),
             _ if kind.starts_with("product.") || kind.starts_with("price.") => {
                 Self::CatalogItem(Box::new(CatalogItem::read(kind, object)?))
             }
@@ -82,7 +110,13 @@ impl Effect {
             Self::PaymentIntent(_) => PaymentIntent::STATEMENT,
             Self::Charge(_) => Charge::STATEMENT,
             Self::Refund(_) => Refund::STATEMENT,
+            Self::Dispute(_) => Dispute::STATEMENT,
             Self::Customer(_) => Customer::STATEMENT,
+            Self::Subscription(_) => Subscription::STATEMENT,
+            Self::Invoice(_) => Invoice::STATEMENT,
+            Self::InvoicePayment(_) => InvoicePayment::STATEMENT,
+            Self::ConnectedAccount(_) => ConnectedAccount::STATEMENT,
+            Self::Payout(_) => Payout::STATEMENT,
             Self::CatalogItem(_) => CatalogItem::STATEMENT,
         }
     }
@@ -94,7 +128,13 @@ impl Effect {
             Self::PaymentIntent(payment) => payment.rank(),
             Self::Charge(charge) => charge.rank(),
             Self::Refund(refund) => refund.rank(),
+            Self::Dispute(dispute) => dispute.rank(),
             Self::Customer(customer) => customer.rank(),
+            Self::Subscription(subscription) => subscription.rank(),
+            Self::Invoice(invoice) => invoice.rank(),
+            Self::InvoicePayment(payment) => payment.rank(),
+            Self::ConnectedAccount(account) => account.rank(),
+            Self::Payout(payout) => payout.rank(),
             Self::CatalogItem(item) => item.rank(),
         }
     }
@@ -106,7 +146,13 @@ impl Effect {
             Self::PaymentIntent(payment) => payment.bind(statement),
             Self::Charge(charge) => charge.bind(statement),
             Self::Refund(refund) => refund.bind(statement),
+            Self::Dispute(dispute) => dispute.bind(statement),
             Self::Customer(customer) => customer.bind(statement),
+            Self::Subscription(subscription) => subscription.bind(statement),
+            Self::Invoice(invoice) => invoice.bind(statement),
+            Self::InvoicePayment(payment) => payment.bind(statement),
+            Self::ConnectedAccount(account) => account.bind(statement),
+            Self::Payout(payout) => payout.bind(statement),
             Self::CatalogItem(item) => item.bind(statement),
         }
     }

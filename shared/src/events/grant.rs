@@ -1,18 +1,19 @@
 //! What a price, a product or a line grants to its buyer, as the seller wrote it into metadata:
-//! `recoup_kind` (course, path, ticket, credits), `recoup_ref` (which one; a path lists its courses, separated
-//! by commas) and `recoup_quantity` (how many for each unit bought; 1 where it is absent).
+//! `recoup_kind` (one of [`KINDS`]), `recoup_ref` (which one; a path lists its courses, separated by commas) and
+//! `recoup_quantity` (how many for each unit bought; 1 where it is absent). A plan is granted by the invoices that
+//! bill it, all else by the order.
 
 use super::field::{Fault, Metadata, Text};
 
 /// The kinds that can be granted.
-pub const KINDS: [&str; 4] = ["course", "path", "ticket", "credits"];
+pub const KINDS: [&str; 6] = ["course", "path", "coaching", "ticket", "credits", "plan"];
 
 /// What one unit grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// One of [`KINDS`].
     pub kind: String,
-    /// Which course, courses, event or sort of credits.
+    /// Which course, courses, coaching, event, sort of credits or plan.
     pub reference: String,
     /// How many for each unit bought.
     pub quantity: i64,

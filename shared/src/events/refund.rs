@@ -31,6 +31,8 @@ impl Refund {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/refund.sql"),
+        include_str!("sql/take_back.sql"),
+        include_str!("sql/refund_posted.sql"),
         include_str!("sql/recorded.sql")
     );
 

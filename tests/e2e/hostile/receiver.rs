@@ -106,8 +106,14 @@ impl Receiver {
             headers["stripe-signature"] = json!(signature);
         }
         let request = json!({
-            "version": "2.0", "rawPath": "/webhooks/stripe", "headers": headers,
-            "requestContext": {"http": {"method": "POST"}}, "body": STANDARD.encode(body), "isBase64Encoded": true,
+            "version": "2.0", "routeKey": "$default", "rawPath": "/webhooks/stripe", "rawQueryString": "",
+            "headers": headers,
+            "requestContext": {
+                "accountId": "1", "apiId": "a", "stage": "$default", "requestId": "r", "timeEpoch": 1,
+                "http": {"method": "POST", "path": "/webhooks/stripe", "protocol": "HTTP/1.1",
+                    "sourceIp": "127.0.0.1", "userAgent": "Stripe/1.0"},
+            },
+            "body": STANDARD.encode(body), "isBase64Encoded": true,
         });
         let payload = RawValue::from_string(request.to_string()).expect("JSON");
         let reply = self.webhook.invoke(&payload).await.expect("an answer");

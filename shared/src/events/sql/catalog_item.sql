@@ -48,8 +48,8 @@
         item.grants_ref as ref,
         item.quantity * item.grants_quantity as quantity,
         orders.paid_at as granted_at,
-        case when payments.amount_refunded > 0 and payments.amount_refunded >= orders.amount_total
-            then payments.refunded_at
+        case when payments.amount_returned > 0 and payments.amount_returned >= orders.amount_total
+            then payments.returned_at
         end as revoked_at
     from item
     join recoup.orders on orders.id = item.order_id and orders.paid_at is not null

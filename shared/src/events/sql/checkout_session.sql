@@ -18,7 +18,7 @@
     insert into recoup.payments as kept (id, account, order_id)
     select $15, account, $10 from event where $15::text is not null
     on conflict (id) do update set order_id = excluded.order_id
-    returning amount_refunded, refunded_at
+    returning amount_returned, returned_at
 )
 , placed as (
     insert into recoup.orders as kept (
@@ -97,7 +97,7 @@
         item.grants_ref as ref,
         item.quantity * item.grants_quantity as quantity,
         event.event_created as granted_at,
-        case when payment.amount_refunded > 0 and payment.amount_refunded >= $20 then payment.refunded_at end
+        case when payment.amount_returned > 0 and payment.amount_returned >= $20 then payment.returned_at end
             as revoked_at
     from item
     cross join event

@@ -34,6 +34,15 @@
     where kind = 'ticket'
     on conflict on constraint tickets_seat_key do nothing
 )
+, coaching as (
+    insert into recoup.coaching_sessions (order_id, position, session, customer_id, coaching, granted_at, revoked_at)
+    select order_id, position, session, customer_id, ref, granted_at, revoked_at
+    from granted
+    -- As with seats.
+    cross join lateral generate_series(1, least(quantity, 1001)) as session
+    where kind = 'coaching'
+    on conflict on constraint coaching_sessions_key do nothing
+)
 , credit as (
     insert into recoup.credit_entries
         (id, customer_id, amount, reason, order_id, position, granted_at, revoked_at)

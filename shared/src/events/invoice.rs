@@ -1,0 +1,151 @@
+//! `invoice.*`: one row of `invoices` an invoice with one of `invoice_lines` a line. A paid invoice grants the plans
+//! of its lines for their periods: the view `plan_grants` says which.
+//!
+//! `invoice.paid` comes whenever an invoice is paid, also where the seller marked it so; `invoice.payment_succeeded`
+//! only where Stripe collected the money (Stripe documentation, "Subscription webhooks").
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::effect::Statement;
+use super::field::{Fault, Id, Instant, Reference, Text, read};
+use super::invoice_line::Line;
+use super::list::List;
+
+/// An invoice as an event shows it.
+#[derive(Debug)]
+pub struct Invoice {
+    object: Object,
+    rank: i64,
+    deleted: bool,
+    collected: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Object {
+    id: Id,
+    amount_due: i64,
+    amount_paid: i64,
+    #[serde(default)]
+    attempt_count: i64,
+    billing_reason: Option<Text>,
+    collection_method: Option<Text>,
+    created: Instant,
+    currency: Text,
+    customer: Option<Reference>,
+    due_date: Option<Instant>,
+    lines: List<Line>,
+    next_payment_attempt: Option<Instant>,
+    number: Option<Text>,
+    paid_out_of_band: Option<bool>,
+    /// Where the subscription stands since 2025-03-31.
+    parent: Option<Parent>,
+    payment_intent: Option<Reference>,
+    status: Text,
+    #[serde(default)]
+    status_transitions: StatusTransitions,
+    subscription: Option<Reference>,
+    total: i64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Parent {
+    subscription_details: Option<SubscriptionDetails>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SubscriptionDetails {
+    subscription: Option<Reference>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct StatusTransitions {
+    finalized_at: Option<Instant>,
+    paid_at: Option<Instant>,
+}
+
+impl Invoice {
+    /// Records the event, writes the invoice and replaces its lines.
+    pub const STATEMENT: &str = concat!(
+        include_str!("sql/record_applied.sql"),
+        include_str!("sql/invoice.sql"),
+        include_str!("sql/recorded.sql")
+    );
+
+    /// Reads `data.object`.
+    ///
+    /// # Errors
+    /// The field that is missing or cannot be read.
+    pub fn read(kind: &str, object: &RawValue) -> Result<Self, Fault> {
+        let object: Object = read("data.object", object)?;
+        let deleted = kind == "invoice.deleted";
+        // Stripe documentation, "How invoicing works": a draft is opened, and paid, voided or given up; what was
+        // given up can still be paid.
+        let state = match object.status.as_str() {
+            _ if deleted => 9,
+            "draft" => 0,
+            "open" => 1,
+            "uncollectible" => 2,
+            "paid" | "void" => 3,
+            _ => return Err(Fault::new("data.object.status", "expected a status that an invoice has")),
+        };
+        let step = match kind {
+            "invoice.created" => 0,
+            "invoice.finalized" => 1,
+            "invoice.payment_failed" => 3,
+            "invoice.paid" | "invoice.voided" | "invoice.marked_uncollectible" => 4,
+            "invoice.payment_succeeded" => 5,
+            _ => 2,
+        };
+        let collected = kind == "invoice.payment_succeeded";
+        Ok(Self { object, rank: state * 10 + step, deleted, collected })
+    }
+
+    /// How far the invoice had come.
+    pub fn rank(&self) -> i64 {
+        self.rank
+    }
+
+    fn subscription(&self) -> Option<&Reference> {
+        let parent = self.object.parent.as_ref().and_then(|parent| parent.subscription_details.as_ref());
+        self.object.subscription.as_ref().or(parent.and_then(|details| details.subscription.as_ref()))
+    }
+
+    /// Binds $10 to $38.
+    pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
+        let object = &self.object;
+        let instant = |instant: Option<Instant>| instant.map(|instant| instant.0);
+        let text = |text: &'q Option<Text>| text.as_ref().map(Text::as_str);
+        let lines = object.lines.data.as_slice();
+        statement
+            .bind(object.id.as_str())
+            .bind(object.customer.as_ref().map(Reference::as_str))
+            .bind(self.subscription().map(Reference::as_str))
+            .bind(object.payment_intent.as_ref().map(Reference::as_str))
+            .bind(if self.deleted { "deleted" } else { object.status.as_str() })
+            .bind(text(&object.number))
+            .bind(text(&object.billing_reason))
+            .bind(text(&object.collection_method))
+            .bind(object.currency.as_str())
+            .bind(object.amount_due)
+            .bind(object.amount_paid)
+            .bind(object.total)
+            .bind(object.attempt_count)
+            .bind(instant(object.next_payment_attempt))
+            .bind(instant(object.due_date))
+            .bind(instant(object.status_transitions.finalized_at))
+            .bind(instant(object.status_transitions.paid_at))
+            .bind(object.paid_out_of_band)
+            .bind(self.collected)
+            .bind(!object.lines.has_more)
+            .bind(object.created.0)
+            .bind(lines.iter().map(|line| line.id.as_str()).collect::<Vec<_>>())
+            .bind(lines.iter().map(Line::subscription).collect::<Vec<_>>())
+            .bind(lines.iter().map(Line::price).collect::<Vec<_>>())
+            .bind(lines.iter().map(Line::product).collect::<Vec<_>>())
+            .bind(lines.iter().map(|line| line.quantity).collect::<Vec<_>>())
+            .bind(lines.iter().map(|line| line.amount).collect::<Vec<_>>())
+            .bind(lines.iter().map(|line| line.period.start.0).collect::<Vec<_>>())
+            .bind(lines.iter().map(|line| line.period.end.0).collect::<Vec<_>>())
+    }
+}

@@ -1,0 +1,79 @@
+//! `invoice_payment.*` (since 2025-05-28): what links an invoice with the payment that pays it.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::effect::Statement;
+use super::field::{Fault, Id, Instant, Reference, Text, read};
+
+/// An invoice payment as an event shows it.
+#[derive(Debug)]
+pub struct InvoicePayment {
+    object: Object,
+}
+
+#[derive(Debug, Deserialize)]
+struct Object {
+    id: Id,
+    amount_paid: Option<i64>,
+    created: Instant,
+    currency: Text,
+    invoice: Reference,
+    payment: Payment,
+    status: Text,
+    #[serde(default)]
+    status_transitions: StatusTransitions,
+}
+
+/// A payment intent, a charge, or a record of a payment that Stripe had no part in.
+#[derive(Debug, Deserialize)]
+struct Payment {
+    charge: Option<Reference>,
+    payment_intent: Option<Reference>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct StatusTransitions {
+    paid_at: Option<Instant>,
+}
+
+impl InvoicePayment {
+    /// Records the event and writes the invoice payment.
+    pub const STATEMENT: &str = concat!(
+        include_str!("sql/record_applied.sql"),
+        include_str!("sql/invoice_payment.sql"),
+        include_str!("sql/recorded.sql")
+    );
+
+    /// Reads `data.object`.
+    ///
+    /// # Errors
+    /// The field that is missing or cannot be read.
+    pub fn read(object: &RawValue) -> Result<Self, Fault> {
+        Ok(Self { object: read("data.object", object)? })
+    }
+
+    /// How far the invoice payment had come (Stripe documentation, "The Invoice Payment object").
+    pub fn rank(&self) -> i64 {
+        match self.object.status.as_str() {
+            "open" => 0,
+            "paid" => 1,
+            _ => 2,
+        }
+    }
+
+    /// Binds $10 to $18.
+    pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
+        let object = &self.object;
+        statement
+            .bind(object.id.as_str())
+            .bind(object.invoice.as_str())
+            .bind(object.payment.payment_intent.as_ref().map(Reference::as_str))
+            .bind(object.payment.charge.as_ref().map(Reference::as_str))
+            .bind(object.status.as_str())
+            .bind(object.amount_paid)
+            .bind(object.currency.as_str())
+            .bind(object.status_transitions.paid_at.map(|paid_at| paid_at.0))
+            .bind(object.created.0)
+    }
+}

@@ -1,0 +1,84 @@
+//! `payout.*`: one row of `payouts` a payout, and the ledger's movement from Stripe's balance to the bank.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::effect::Statement;
+use super::field::{Fault, Id, Instant, Reference, Text, read};
+
+/// A payout as an event shows it.
+#[derive(Debug)]
+pub struct Payout {
+    object: Object,
+    rank: i64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Object {
+    id: Id,
+    amount: i64,
+    arrival_date: Instant,
+    automatic: bool,
+    balance_transaction: Option<Reference>,
+    created: Instant,
+    currency: Text,
+    failure_balance_transaction: Option<Reference>,
+    failure_code: Option<Text>,
+    method: Option<Text>,
+    /// Since 2023.
+    reconciliation_status: Option<Text>,
+    status: Text,
+}
+
+impl Payout {
+    /// Records the event, writes the payout and posts the money.
+    pub const STATEMENT: &str = concat!(
+        include_str!("sql/record_applied.sql"),
+        include_str!("sql/payout.sql"),
+        include_str!("sql/recorded.sql")
+    );
+
+    /// Reads `data.object`.
+    ///
+    /// # Errors
+    /// The field that is missing or cannot be read.
+    pub fn read(kind: &str, object: &RawValue) -> Result<Self, Fault> {
+        let object: Object = read("data.object", object)?;
+        // Stripe documentation, "The Payout object": what was paid can still fail, for some days.
+        let state = match object.status.as_str() {
+            "pending" => 0,
+            "paid" => 2,
+            "failed" | "canceled" => 3,
+            _ => 1,
+        };
+        let step = match kind {
+            "payout.created" => 0,
+            "payout.reconciliation_completed" => 2,
+            _ => 1,
+        };
+        Ok(Self { object, rank: state * 10 + step })
+    }
+
+    /// How far the payout had come.
+    pub fn rank(&self) -> i64 {
+        self.rank
+    }
+
+    /// Binds $10 to $21.
+    pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
+        let object = &self.object;
+        statement
+            .bind(object.id.as_str())
+            .bind(object.status.as_str())
+            .bind(object.amount)
+            .bind(object.currency.as_str())
+            .bind(object.automatic)
+            .bind(object.method.as_ref().map(Text::as_str))
+            .bind(object.arrival_date.0)
+            .bind(object.balance_transaction.as_ref().map(Reference::as_str))
+            .bind(object.failure_balance_transaction.as_ref().map(Reference::as_str))
+            .bind(object.failure_code.as_ref().map(Text::as_str))
+            .bind(object.reconciliation_status.as_ref().map(Text::as_str))
+            .bind(object.created.0)
+    }
+}

@@ -1,0 +1,19 @@
+, invoice_payment as (
+    insert into recoup.invoice_payments as kept (
+        id, account, invoice_id, payment_id, charge_id, status, amount_paid, currency, paid_at, created_at,
+        event_id, event_created, event_rank
+    )
+    select $10, account, $11, $12, $13, $14, $15, $16, $17, $18, event_id, event_created, event_rank
+    from event
+    on conflict (id) do update set
+        payment_id = excluded.payment_id,
+        charge_id = excluded.charge_id,
+        status = excluded.status,
+        amount_paid = excluded.amount_paid,
+        paid_at = excluded.paid_at,
+        event_id = excluded.event_id,
+        event_created = excluded.event_created,
+        event_rank = excluded.event_rank
+    where (kept.event_created, kept.event_rank, kept.event_id)
+        < (excluded.event_created, excluded.event_rank, excluded.event_id)
+)

@@ -1,0 +1,9 @@
+//! The families of events beyond a sale and its refunds: what each writes, in the shapes of several years, and that
+//! no order of deliveries ends elsewhere.
+
+mod coaching;
+mod connect;
+mod disputes;
+mod history;
+mod invoices;
+mod subscriptions;
