@@ -18,12 +18,15 @@ create table recoup.disputes (
     event_id        text        not null,
     event_created   timestamptz not null,
     event_rank      bigint      not null,
+    needs_refetch   boolean     not null default false,
     constraint disputes_key primary key (id),
     constraint disputes_payment foreign key (payment_id) references recoup.payments (id),
     -- Before 2020 a dispute names its charge alone. Where that charge was not seen yet, the dispute waits for it
     -- as a failed event.
     constraint disputes_charge_is_known check (payment_id is not null or charge_alone)
 );
+
+create index disputes_needs_refetch on recoup.disputes (id) where needs_refetch;
 
 create index disputes_payment_id on recoup.disputes (payment_id);
 

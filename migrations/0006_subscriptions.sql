@@ -20,8 +20,11 @@ create table recoup.subscriptions (
     event_id             text        not null,
     event_created        timestamptz not null,
     event_rank           bigint      not null,
+    needs_refetch        boolean     not null default false,
     constraint subscriptions_key primary key (id)
 );
+
+create index subscriptions_needs_refetch on recoup.subscriptions (id) where needs_refetch;
 
 create index subscriptions_customer_id on recoup.subscriptions (customer_id);
 

@@ -30,11 +30,14 @@ create table recoup.invoices (
     event_id             text        not null,
     event_created        timestamptz not null,
     event_rank           bigint      not null,
+    needs_refetch        boolean     not null default false,
     constraint invoices_key primary key (id),
     constraint invoices_status check (
         status in ('draft', 'open', 'paid', 'uncollectible', 'void', 'deleted')
     )
 );
+
+create index invoices_needs_refetch on recoup.invoices (id) where needs_refetch;
 
 create index invoices_customer_id on recoup.invoices (customer_id);
 

@@ -14,8 +14,11 @@ create table recoup.connected_accounts (
     event_id          text        not null,
     event_created     timestamptz not null,
     event_rank        bigint      not null,
+    needs_refetch     boolean     not null default false,
     constraint connected_accounts_key primary key (id)
 );
+
+create index connected_accounts_needs_refetch on recoup.connected_accounts (id) where needs_refetch;
 
 -- Money on its way from Stripe's balance to a bank.
 create table recoup.payouts (
@@ -36,8 +39,11 @@ create table recoup.payouts (
     event_id                    text        not null,
     event_created               timestamptz not null,
     event_rank                  bigint      not null,
+    needs_refetch               boolean     not null default false,
     constraint payouts_key primary key (id)
 );
+
+create index payouts_needs_refetch on recoup.payouts (id) where needs_refetch;
 
 alter table recoup.ledger_entries
     drop constraint ledger_entries_kind,

@@ -7,3 +7,4 @@ mod disputes;
 mod history;
 mod invoices;
 mod subscriptions;
+mod ties;

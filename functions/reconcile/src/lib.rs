@@ -1,11 +1,13 @@
 //! `reconcile`: what Stripe knows and we lack.
 //!
-//! One action so far, `events`: Stripe's event list of a window against the inbox. What is missing, or stored
-//! and failed, goes through the same code as a webhook, and so ends in the same rows. Dry by default.
+//! `events`: Stripe's event list of a window against the inbox. What is missing, or stored and failed, goes through
+//! the same code as a webhook, and so ends in the same rows. `retry`: what failed and is due, and what only Stripe
+//! can settle. Dry by default.
 
 mod events;
 mod listing;
 mod request;
+mod retry;
 
 use std::time::SystemTime;
 
@@ -18,10 +20,22 @@ use recoup::invocation::Operation;
 use recoup::secrets::{self, SecretStore};
 use recoup::stripe::{API_BASE, Client};
 use secrecy::ExposeSecret;
+use serde::Serialize;
 use time::OffsetDateTime;
 
-pub use crate::events::{Finding, Reply};
+pub use crate::events::Finding;
+use crate::request::Action;
 pub use crate::request::ReconcileRequest;
+
+/// What each action answers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Reply {
+    /// Of `events`.
+    Events(events::Reply),
+    /// Of `retry`.
+    Retry(retry::Reply),
+}
 
 /// The function.
 pub struct Reconcile<S> {
@@ -67,9 +81,20 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
         let options = session_options(db::options(url.expose_secret(), "recoup reconcile")?);
         let mut connection = db::connect(&options).await?;
         let stripe = Client::patient(&self.api_base, key.into());
-        let window = request.window(started, events::last_good_run(&mut connection).await?)?;
-        events::Run { connection, stripe: &stripe, rules: &self.rules, window, dry_run: request.dry_run }
-            .finish(started, deadline)
-            .await
+        let (stripe, rules, dry_run) = (&stripe, &self.rules, request.dry_run);
+        match request.action {
+            Action::Events => {
+                let window = request.window(started, events::last_good_run(&mut connection).await?)?;
+                let run = events::Run { connection, stripe, rules, window, dry_run };
+                run.finish(started, deadline).await.map(Reply::Events)
+            }
+            Action::Retry => {
+                let run = retry::Run { connection, stripe, rules, dry_run };
+                match request.reset()? {
+                    Some(reset) => run.one(&reset).await.map(Reply::Retry),
+                    None => run.due(deadline).await.map(Reply::Retry),
+                }
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ const OVERLAP: Duration = Duration::minutes(10);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReconcileRequest {
-    /// What to compare.
+    /// What to do.
     pub action: Action,
     /// Where the window begins, included; default: where the last good run ended, or 30 days ago.
     #[serde(default, deserialize_with = "instant")]
@@ -29,19 +29,42 @@ pub struct ReconcileRequest {
     /// Whether to say only what would be applied; the default.
     #[serde(default = "dry")]
     pub dry_run: bool,
+    /// `retry` of this one event; needs `actor` and `reason`.
+    #[serde(default)]
+    pub event_id: Option<String>,
+    /// Who asks for it.
+    #[serde(default)]
+    pub actor: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
-/// What can be compared.
+/// What can be done.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Stripe's event list against the inbox.
     Events,
+    /// What waits for another try: failed events that are due, objects whose order is open, unmapped lines.
+    Retry,
+}
+
+/// One event that a person has tried again.
+#[derive(Debug)]
+pub struct Reset {
+    /// The event.
+    pub event_id: String,
+    /// Who asks for it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
 }
 
 impl Request for ReconcileRequest {
-    const ACCEPTS: &'static str = "action (\"events\"), from and to (instants such as 2026-11-20T00:00:00Z; \
-        default: since the last good run, until now), dry_run (default true: nothing is changed)";
+    const ACCEPTS: &'static str = "action (\"events\" or \"retry\"), from and to (instants such as 2026-11-20T00:00:00Z; \
+        default: since the last good run, until now), dry_run (default true: \
+        nothing is changed); with retry: event_id, actor and reason, for one event";
     const EXAMPLE: &'static str = r#"{"action":"events","from":"2026-11-20T00:00:00Z","dry_run":true}"#;
 }
 
@@ -57,6 +80,27 @@ pub struct Window {
 }
 
 impl ReconcileRequest {
+    /// The one event that a `retry` is for; `None` where it is for all that are due.
+    ///
+    /// # Errors
+    /// `InvalidRequest` where a part is missing or does not belong to the action.
+    pub fn reset(&self) -> Result<Option<Reset>, Failure> {
+        let given = |text: &Option<String>| {
+            text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        if self.from.is_some() || self.to.is_some() {
+            return Err(Failure::invalid_request("from and to belong to the action events, not to retry"));
+        }
+        match (given(&self.event_id), given(&self.actor), given(&self.reason)) {
+            (None, None, None) => Ok(None),
+            (Some(event_id), Some(actor), Some(reason)) => Ok(Some(Reset { event_id, actor, reason })),
+            _ => Err(Failure::invalid_request(
+                "the retry of one event needs event_id, actor and reason. Example: {\"action\":\"retry\",\
+                 \"event_id\":\"evt_1\",\"actor\":\"ada\",\"reason\":\"the price has its metadata now\",\"dry_run\":false}",
+            )),
+        }
+    }
+
     /// The window that is meant, at `now`, after a last good run that ended at `last`.
     ///
     /// # Errors

@@ -33,6 +33,9 @@ pub trait Statements: Send {
         query: Query<'_, Postgres, PgArguments>,
     ) -> impl Future<Output = Result<PgQueryResult>> + Send;
 
+    /// A connection for what takes several statements; `None` behind a pooler.
+    fn session(&mut self) -> Option<&mut PgConnection>;
+
     /// The one row that the statement always has.
     fn fetch_one(
         &mut self,
@@ -49,6 +52,10 @@ impl Statements for PgConnection {
 
     async fn execute(&mut self, query: Query<'_, Postgres, PgArguments>) -> Result<PgQueryResult> {
         query.execute(self).await
+    }
+
+    fn session(&mut self) -> Option<&mut PgConnection> {
+        Some(self)
     }
 }
 
@@ -87,5 +94,9 @@ impl Statements for Pooled<'_> {
         Executor::execute(&mut *self.0, sqlx::raw_sql(BEGIN)).await?;
         let written = query.persistent(false).execute(&mut *self.0).await;
         self.end(written).await
+    }
+
+    fn session(&mut self) -> Option<&mut PgConnection> {
+        None
     }
 }

@@ -38,7 +38,7 @@ impl CatalogItem {
         include_str!("sql/record_applied.sql"),
         include_str!("sql/catalog_item.sql"),
         include_str!("sql/grants.sql"),
-        include_str!("sql/recorded.sql")
+        include_str!("sql/recorded_or_tied.sql")
     );
 
     /// Reads `data.object`.
@@ -58,6 +58,11 @@ impl CatalogItem {
             _ => 2,
         };
         Ok(Self { object, grant, rank, deleted })
+    }
+
+    /// The id of the product or price.
+    pub fn id(&self) -> &str {
+        self.object.id.as_str()
     }
 
     /// How far the item had come.

@@ -39,7 +39,7 @@ impl ConnectedAccount {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/connected_account.sql"),
-        include_str!("sql/recorded.sql")
+        include_str!("sql/recorded_or_tied.sql")
     );
 
     /// Reads `data.object`.
@@ -48,6 +48,11 @@ impl ConnectedAccount {
     /// The field that is missing or cannot be read.
     pub fn read(object: &RawValue) -> Result<Self, Fault> {
         Ok(Self { object: read("data.object", object)? })
+    }
+
+    /// The id of the account.
+    pub fn id(&self) -> &str {
+        self.object.id.as_str()
     }
 
     /// An account has no lifecycle: nothing in it tells two events of one second apart.

@@ -27,7 +27,7 @@ impl Customer {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/customer.sql"),
-        include_str!("sql/recorded.sql")
+        include_str!("sql/recorded_or_tied.sql")
     );
 
     /// Reads `data.object`.
@@ -41,6 +41,11 @@ impl Customer {
             _ => 2,
         };
         Ok(Self { object: read("data.object", object)?, rank, deleted: kind == "customer.deleted" })
+    }
+
+    /// The id of the customer.
+    pub fn id(&self) -> &str {
+        self.object.id.as_str()
     }
 
     /// How far the customer had come.

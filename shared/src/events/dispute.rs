@@ -53,7 +53,7 @@ impl Dispute {
         include_str!("sql/dispute.sql"),
         include_str!("sql/take_back.sql"),
         include_str!("sql/dispute_posted.sql"),
-        include_str!("sql/recorded.sql")
+        include_str!("sql/recorded_or_tied.sql")
     );
 
     /// Reads `data.object`.
@@ -89,6 +89,11 @@ impl Dispute {
             _ => 1,
         };
         Ok(Self { object, rank: state * 10 + step })
+    }
+
+    /// The id of the dispute.
+    pub fn id(&self) -> &str {
+        self.object.id.as_str()
     }
 
     /// How far the dispute had come.

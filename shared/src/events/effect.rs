@@ -18,6 +18,7 @@ use super::payment_intent::PaymentIntent;
 use super::payout::Payout;
 use super::refund::Refund;
 use super::subscription::Subscription;
+use super::tie::Mirror;
 
 /// A query whose first nine values are the event's own.
 pub type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -75,7 +76,7 @@ impl Effect {
                 None => return Ok(Understood::Ignored("a setup session sells nothing")),
             },
             "charge.refund.updated" | "refund.created" | "refund.updated" | "refund.failed" => {
-                Self::Refund(Box::new(Refund::read(object)?))
+                Self::Refund(Box::new(Refund::read(kind, object)?))
             }
             "customer.created" | "customer.updated" | "customer.deleted" => {
                 Self::Customer(Customer::read(kind, object)?)
@@ -136,6 +137,26 @@ impl Effect {
             Self::ConnectedAccount(account) => account.rank(),
             Self::Payout(payout) => payout.rank(),
             Self::CatalogItem(item) => item.rank(),
+        }
+    }
+
+    /// The object that this effect writes, where events of one second can be tied: see [`super::tie`].
+    pub fn mirrors(&self) -> Option<(Mirror, &str)> {
+        match self {
+            Self::PaymentIntent(payment) => Some((Mirror::Payments, payment.id())),
+            Self::Charge(charge) => Some((Mirror::Charges, charge.id())),
+            Self::Refund(refund) => Some((Mirror::Refunds, refund.id())),
+            Self::Customer(customer) => Some((Mirror::Customers, customer.id())),
+            Self::CatalogItem(item) => Some((Mirror::CatalogItems, item.id())),
+            Self::Dispute(dispute) => Some((Mirror::Disputes, dispute.id())),
+            Self::Subscription(subscription) => Some((Mirror::Subscriptions, subscription.id())),
+            Self::Invoice(invoice) => Some((Mirror::Invoices, invoice.id())),
+            Self::ConnectedAccount(account) => Some((Mirror::ConnectedAccounts, account.id())),
+            Self::Payout(payout) => Some((Mirror::Payouts, payout.id())),
+            // One change is all that it can have: it is paid, or it is not.
+            Self::InvoicePayment(_) => None,
+            // Each of a session's events shows another step of its life.
+            Self::CheckoutSession(_) => None,
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Event<'a> {
     pub livemode: Option<bool>,
     /// When it happened, in whole seconds; `None` where the event does not say.
     pub created: Option<OffsetDateTime>,
+    /// When we got it.
+    pub received: std::time::Instant,
     /// The body, to the byte.
     pub body: &'a [u8],
     /// `data.object`, or why the event cannot be used.
@@ -90,6 +92,7 @@ impl<'a> Event<'a> {
             account,
             livemode,
             created,
+            received: std::time::Instant::now(),
             body,
             object: match faults.into_iter().next() {
                 Some(fault) => Err(fault),
@@ -110,6 +113,7 @@ impl<'a> Event<'a> {
             account: None,
             livemode: None,
             created: None,
+            received: std::time::Instant::now(),
             body,
             object: Err(fault),
         }

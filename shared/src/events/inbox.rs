@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use rand::Rng;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError};
-use sqlx::{Postgres, Row};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgDatabaseError};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Postgres, Row};
 use time::OffsetDateTime;
 
 use super::effect::Effect;
@@ -14,7 +15,7 @@ use crate::db::Statements;
 use crate::failure::Failure;
 
 /// How often a statement is repeated that met another one of the same sale.
-const CONFLICT_ATTEMPTS_MAX: u32 = 10;
+pub(super) const CONFLICT_ATTEMPTS_MAX: u32 = 10;
 
 /// Which door an event came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +24,10 @@ pub enum Source {
     Webhook,
     /// Stripe sent it through Amazon EventBridge.
     EventBridge,
-    /// `reconcile` found it missing.
+    /// `reconcile` found it missing, or tried it again.
     Reconcile,
+    /// A person had it tried again.
+    Operator,
 }
 
 impl Source {
@@ -33,6 +36,7 @@ impl Source {
             Self::Webhook => "webhook",
             Self::EventBridge => "eventbridge",
             Self::Reconcile => "reconcile",
+            Self::Operator => "operator",
         }
     }
 }
@@ -96,7 +100,16 @@ impl From<sqlx::Error> for WriteError {
     }
 }
 
-/// Records an event with its effects. `false` where it had been settled before, and nothing was written.
+/// What became of an event that has effects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// Whether it is applied now; else it had been settled before, and nothing was written.
+    pub applied: bool,
+    /// Whether the order of its object's events is open: see [`super::tie`].
+    pub tied: bool,
+}
+
+/// Records an event with its effects.
 ///
 /// The connection must have [`session_options`]: at isolation level repeatable read, and because every statement of a sale writes the row of its
 /// payment, of two that run at once one fails instead of acting on a state that lacks the other. It is
@@ -109,15 +122,19 @@ pub async fn record_applied(
     event: &Event<'_>,
     effect: &Effect,
     source: Source,
-) -> Result<bool, WriteError> {
+) -> Result<Recorded, WriteError> {
     let mut attempt = 1;
     loop {
-        let statement = own_values(sqlx::query(effect.statement()), event, source).bind(effect.rank());
-        match connection.fetch_one(effect.bind(statement)).await {
-            Ok(row) => return Ok(row.try_get("recorded")?),
+        let statement = bound(sqlx::query(effect.statement()), event, effect, source, effect.rank());
+        match connection.fetch_one(statement).await {
+            Ok(row) => {
+                return Ok(Recorded {
+                    applied: row.try_get("recorded")?,
+                    tied: effect.mirrors().is_some() && row.try_get("tied")?,
+                });
+            }
             Err(error) if attempt < CONFLICT_ATTEMPTS_MAX && met_another(&error) => {
-                let pause = rand::rng().random_range(0..2_u64 << attempt.min(5));
-                tokio::time::sleep(Duration::from_millis(pause)).await;
+                pause(attempt).await;
                 attempt += 1;
             }
             Err(error) => return Err(error.into()),
@@ -125,8 +142,34 @@ pub async fn record_applied(
     }
 }
 
+/// Writes an effect's object once more, from `event`, whose key its row has; `rank` is that key's.
+///
+/// # Errors
+/// Postgres' own.
+pub(super) async fn write_again(
+    connection: &mut PgConnection,
+    event: &Event<'_>,
+    effect: &Effect,
+    rank: i64,
+) -> Result<(), sqlx::Error> {
+    let effects = effect
+        .statement()
+        .strip_prefix(include_str!("sql/record_applied.sql"))
+        .expect("every family's statement begins by recording the event");
+    let statement = format!("{}{effects}", include_str!("sql/write_again.sql"));
+    let query = sqlx::query(AssertSqlSafe(statement));
+    bound(query, event, effect, Source::Webhook, rank).execute(connection).await?;
+    Ok(())
+}
+
+/// Waits a little before a statement is repeated that met another one.
+pub(super) async fn pause(attempt: u32) {
+    let pause = rand::rng().random_range(0..2_u64 << attempt.min(5));
+    tokio::time::sleep(Duration::from_millis(pause)).await;
+}
+
 /// Serialization failure, deadlock.
-fn met_another(error: &sqlx::Error) -> bool {
+pub(super) fn met_another(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .and_then(|error| error.code())
@@ -143,8 +186,9 @@ pub async fn record_ignored(
     source: Source,
     reason: &str,
 ) -> Result<bool, WriteError> {
-    let statement =
-        own_values(sqlx::query(include_str!("sql/record_ignored.sql")), event, source).bind(reason);
+    let statement = own_values(sqlx::query(include_str!("sql/record_ignored.sql")), event, source)
+        .bind(reason)
+        .bind(held_for_us(event));
     Ok(connection.execute(statement).await?.rows_affected() == 1)
 }
 
@@ -174,19 +218,36 @@ pub async fn record_failed(
         .bind(text)
         .bind(raw)
         .bind(source.name())
-        .bind(reason);
+        .bind(reason)
+        .bind(held_for_us(event));
     Ok(match connection.fetch_optional(statement).await? {
         Some(row) => Some(row.try_get::<String, _>("status")? == "dead"),
         None => None,
     })
 }
 
+/// Binds an event and its effect to the family's statement.
+fn bound<'q>(
+    statement: Query<'q, Postgres, PgArguments>,
+    event: &'q Event<'_>,
+    effect: &'q Effect,
+    source: Source,
+    rank: i64,
+) -> Query<'q, Postgres, PgArguments> {
+    effect.bind(own_values(statement, event, source).bind([rank, held_for_us(event)]))
+}
+
+/// For how many microseconds we have had the event.
+fn held_for_us(event: &Event<'_>) -> i64 {
+    i64::try_from(event.received.elapsed().as_micros()).unwrap_or(i64::MAX)
+}
+
 /// Binds $1 to $8. An event whose envelope lacks one of these never comes here: it is recorded as failed.
 fn own_values<'q>(
-    statement: sqlx::query::Query<'q, Postgres, PgArguments>,
+    statement: Query<'q, Postgres, PgArguments>,
     event: &'q Event<'_>,
     source: Source,
-) -> sqlx::query::Query<'q, Postgres, PgArguments> {
+) -> Query<'q, Postgres, PgArguments> {
     let text = match event.payload() {
         Payload::Text(text) => Some(text),
         Payload::Raw(_) => None,

@@ -69,7 +69,7 @@ impl Invoice {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/invoice.sql"),
-        include_str!("sql/recorded.sql")
+        include_str!("sql/recorded_or_tied.sql")
     );
 
     /// Reads `data.object`.
@@ -99,6 +99,11 @@ impl Invoice {
         };
         let collected = kind == "invoice.payment_succeeded";
         Ok(Self { object, rank: state * 10 + step, deleted, collected })
+    }
+
+    /// The id of the invoice.
+    pub fn id(&self) -> &str {
+        self.object.id.as_str()
     }
 
     /// How far the invoice had come.

@@ -4,7 +4,8 @@
 //! status are there together or not at all. There is no state in between to crash in.
 //!
 //! **Order.** The network's order does not matter. A row that mirrors an object carries the event that last
-//! wrote it, with that event's time and rank, and older events do not overwrite it. What follows from several
+//! wrote it, with that event's time and rank, and older events do not overwrite it; two that neither sets in
+//! order are settled by what they changed, or marked and asked of Stripe ([`tie`]). What follows from several
 //! objects (a grant from an order and its refunds) is worked out anew from all of them by whichever event comes
 //! last. Two that run at once meet in the row of their payment: one of them fails to serialize, and is repeated.
 //!
@@ -32,4 +33,6 @@ pub mod payment_intent;
 pub mod payout;
 pub mod receive;
 pub mod refund;
+pub mod retry;
 pub mod subscription;
+pub mod tie;

@@ -36,7 +36,7 @@ impl PaymentIntent {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/payment_intent.sql"),
-        include_str!("sql/recorded.sql")
+        include_str!("sql/recorded_or_tied.sql")
     );
 
     /// Reads `data.object`.
@@ -47,14 +47,17 @@ impl PaymentIntent {
         let object: Object = read("data.object", object)?;
         // Stripe documentation, "How PaymentIntents and SetupIntents work": succeeded and canceled are final.
         let rank = match (kind, object.status.as_str()) {
-            (_, "succeeded" | "canceled") => 9,
+            // In between it may go back and forth, as attempts fail.
+            (_, "succeeded" | "canceled") => 3,
             ("payment_intent.created", _) => 1,
-            ("payment_intent.requires_action", _) => 2,
-            (_, "requires_capture") => 5,
-            (_, "processing") => 4,
-            _ => 3,
+            _ => 2,
         };
         Ok(Self { object, rank })
+    }
+
+    /// The id of the payment intent.
+    pub fn id(&self) -> &str {
+        self.object.id.as_str()
     }
 
     /// How far the payment had come.

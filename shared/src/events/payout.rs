@@ -35,7 +35,7 @@ impl Payout {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/payout.sql"),
-        include_str!("sql/recorded.sql")
+        include_str!("sql/recorded_or_tied.sql")
     );
 
     /// Reads `data.object`.
@@ -57,6 +57,11 @@ impl Payout {
             _ => 1,
         };
         Ok(Self { object, rank: state * 10 + step })
+    }
+
+    /// The id of the payout.
+    pub fn id(&self) -> &str {
+        self.object.id.as_str()
     }
 
     /// How far the payout had come.

@@ -10,7 +10,8 @@ use super::checkout_session::Line;
 use super::effect::{Effect, Understood};
 use super::envelope::Event;
 use super::field::Text;
-use super::inbox::{Source, WriteError, record_applied, record_failed, record_ignored};
+use super::inbox::{Recorded, Source, WriteError, record_applied, record_failed, record_ignored};
+use super::tie;
 use crate::db::Statements;
 
 /// Somebody waits for the webhook's answer; what takes longer than this is tried again later.
@@ -126,8 +127,17 @@ pub async fn receive(
     let event = Event::read(body);
     let outcome = match decide(&event, line_items, rules).await {
         Decision::Apply(effect) => match record_applied(connection, &event, &effect, source).await {
-            Ok(true) => Outcome::Applied,
-            Ok(false) => Outcome::Duplicate,
+            Ok(Recorded { applied, tied }) => {
+                // It is committed, and its object marked: what cannot be settled now, the retry run asks.
+                // Behind a pooler there is no session to settle it in.
+                if tied
+                    && let Some(session) = connection.session()
+                    && let Err(error) = tie::settle(session, &event, &effect).await
+                {
+                    tracing::warn!(event_id = event.id, %error, "object stays marked");
+                }
+                if applied { Outcome::Applied } else { Outcome::Duplicate }
+            }
             Err(WriteError::Rejected(reason)) => fail(connection, &event, rules, source, reason).await?,
             Err(error) => return Err(error),
         },

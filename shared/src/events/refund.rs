@@ -11,19 +11,56 @@ use super::field::{Fault, Id, Instant, Reference, Text, read};
 #[derive(Debug)]
 pub struct Refund {
     object: Object,
+    rank: i64,
 }
 
+/// A refund's own fields, which a charge of an old API version shows in its list.
 #[derive(Debug, Deserialize)]
-struct Object {
-    id: Id,
-    amount: i64,
+pub(super) struct Object {
+    pub id: Id,
+    pub amount: i64,
+    pub balance_transaction: Option<Reference>,
     charge: Option<Reference>,
-    created: Instant,
+    pub created: Instant,
     currency: Text,
-    failure_reason: Option<Text>,
+    pub failure_reason: Option<Text>,
     payment_intent: Option<Reference>,
-    reason: Option<Text>,
-    status: Text,
+    pub reason: Option<Text>,
+    status: Option<Text>,
+}
+
+/// By which event a refund is shown, the least telling first: events of one change, in one second, show the
+/// same refund, and differ in nothing but their names.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ShownBy {
+    Charge,
+    Created,
+    ChargeRefundUpdated,
+    Updated,
+    Failed,
+}
+
+impl Object {
+    /// Stripe's status. Before it had one for every refund, a refund without one had come about, unless it says
+    /// why it failed.
+    pub(super) fn status(&self) -> &str {
+        match (&self.status, &self.failure_reason) {
+            (Some(status), _) => status.as_str(),
+            (None, Some(_)) => "failed",
+            (None, None) => "succeeded",
+        }
+    }
+
+    /// How far the refund had come (Stripe documentation, "The Refund object": a refund that succeeded can still
+    /// fail, when the bank sends it back).
+    pub(super) fn rank(&self, shown_by: ShownBy) -> i64 {
+        let stage = match self.status() {
+            "succeeded" => 2,
+            "failed" | "canceled" => 3,
+            _ => 1,
+        };
+        5 * stage + shown_by as i64
+    }
 }
 
 impl Refund {
@@ -31,43 +68,73 @@ impl Refund {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/refund.sql"),
+        include_str!("sql/given_back.sql"),
         include_str!("sql/take_back.sql"),
-        include_str!("sql/refund_posted.sql"),
-        include_str!("sql/recorded.sql")
+        include_str!("sql/recorded_or_tied.sql")
     );
 
     /// Reads `data.object`.
     ///
     /// # Errors
     /// The field that is missing or cannot be read.
-    pub fn read(object: &RawValue) -> Result<Self, Fault> {
-        Ok(Self { object: read("data.object", object)? })
+    pub fn read(kind: &str, object: &RawValue) -> Result<Self, Fault> {
+        let object: Object = read("data.object", object)?;
+        let shown_by = match kind {
+            "refund.created" => ShownBy::Created,
+            "refund.failed" => ShownBy::Failed,
+            "charge.refund.updated" => ShownBy::ChargeRefundUpdated,
+            _ => ShownBy::Updated,
+        };
+        Ok(Self { rank: object.rank(shown_by), object })
     }
 
-    /// How far the refund had come (Stripe documentation, "The Refund object": a refund that succeeded can
-    /// still fail, when the bank sends it back).
+    /// The id of the refund.
+    pub fn id(&self) -> &str {
+        self.object.id.as_str()
+    }
+
+    /// How far the refund had come.
     pub fn rank(&self) -> i64 {
-        match self.object.status.as_str() {
-            "pending" => 1,
-            "requires_action" => 2,
-            "succeeded" => 3,
-            "failed" | "canceled" => 4,
-            _ => 0,
-        }
+        self.rank
     }
 
-    /// Binds $10 to $18.
+    /// Binds $10 to $19.
     pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
         let object = &self.object;
         statement
             .bind(object.id.as_str())
             .bind(object.charge.as_ref().map(Reference::as_str))
             .bind(object.payment_intent.as_ref().map(Reference::as_str))
-            .bind(object.status.as_str())
+            .bind(object.status())
             .bind(object.amount)
             .bind(object.currency.as_str())
             .bind(object.reason.as_ref().map(Text::as_str))
             .bind(object.failure_reason.as_ref().map(Text::as_str))
             .bind(object.created.0)
+            .bind(object.balance_transaction.as_ref().map(Reference::as_str))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refund(status: &str) -> Object {
+        let json = format!(r#"{{"id":"re_1","amount":1,"created":1,"currency":"eur",{status}}}"#);
+        serde_json::from_str(&json).expect("a refund")
+    }
+
+    #[test]
+    fn a_refund_without_a_status_came_about_or_says_why_not() {
+        assert_eq!(refund(r#""status":null"#).status(), "succeeded");
+        assert_eq!(refund(r#""status":null,"failure_reason":"expired_or_canceled_card""#).status(), "failed");
+        assert_eq!(refund(r#""status":"pending""#).status(), "pending");
+    }
+
+    #[test]
+    fn a_failure_comes_after_a_success() {
+        let rank = |status: &str, shown_by| refund(&format!(r#""status":"{status}""#)).rank(shown_by);
+        assert!(rank("succeeded", ShownBy::Failed) < rank("failed", ShownBy::Charge));
+        assert!(rank("pending", ShownBy::Updated) < rank("succeeded", ShownBy::Created));
     }
 }

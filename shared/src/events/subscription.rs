@@ -74,7 +74,7 @@ impl Subscription {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/subscription.sql"),
-        include_str!("sql/recorded.sql")
+        include_str!("sql/recorded_or_tied.sql")
     );
 
     /// Reads `data.object`.
@@ -102,6 +102,11 @@ impl Subscription {
             _ => 3,
         };
         Ok(Self { object, items, rank, ended })
+    }
+
+    /// The id of the subscription.
+    pub fn id(&self) -> &str {
+        self.object.id.as_str()
     }
 
     /// How far the subscription had come.

@@ -20,10 +20,17 @@
         deleted_at = excluded.deleted_at,
         event_id = excluded.event_id,
         event_created = excluded.event_created,
-        event_rank = excluded.event_rank
-    where (kept.event_created, kept.event_rank, kept.event_id)
-        < (excluded.event_created, excluded.event_rank, excluded.event_id)
-    returning id, grants_kind, grants_ref, grants_quantity
+        event_rank = excluded.event_rank,
+        needs_refetch = (kept.event_created, kept.event_rank) = (excluded.event_created, excluded.event_rank)
+            and kept.event_id <> excluded.event_id
+    where (kept.event_created, kept.event_rank) <= (excluded.event_created, excluded.event_rank)
+    returning id, grants_kind, grants_ref, grants_quantity, needs_refetch
+)
+, tied as (
+    select 1 from catalog_item where needs_refetch
+    union all
+    -- An earlier delivery was cut off before it settled the tie.
+    select 1 from recoup.catalog_items where id = $10 and needs_refetch and not exists (select from event)
 )
 -- Lines that were sold before the catalogue knew what they grant are settled now.
 , item as (
@@ -33,6 +40,7 @@
         grants_quantity = catalog_item.grants_quantity
     from catalog_item
     where order_items.grants_kind is null
+        and not catalog_item.needs_refetch
         and catalog_item.grants_kind is not null
         and catalog_item.id in (order_items.price_id, order_items.product_id)
     returning

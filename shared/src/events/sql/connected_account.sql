@@ -17,7 +17,15 @@
         created_at = excluded.created_at,
         event_id = excluded.event_id,
         event_created = excluded.event_created,
-        event_rank = excluded.event_rank
-    where (kept.event_created, kept.event_rank, kept.event_id)
-        < (excluded.event_created, excluded.event_rank, excluded.event_id)
+        event_rank = excluded.event_rank,
+        needs_refetch = (kept.event_created, kept.event_rank) = (excluded.event_created, excluded.event_rank)
+            and kept.event_id <> excluded.event_id
+    where (kept.event_created, kept.event_rank) <= (excluded.event_created, excluded.event_rank)
+    returning needs_refetch
+)
+, tied as (
+    select 1 from connected_account where needs_refetch
+    union all
+    -- An earlier delivery was cut off before it settled the tie.
+    select 1 from recoup.connected_accounts where id = $10 and needs_refetch and not exists (select from event)
 )

@@ -18,11 +18,23 @@
                 coalesce(payment_id, kept.payment_id), charge_alone, status, amount, reason, evidence_due_by,
                 event_id, event_created, event_rank
             from unnest(array[kept, excluded]) as known
-            order by known.event_created desc, known.event_rank desc, known.event_id desc
+            order by known.event_created desc, known.event_rank desc, known.event_id = excluded.event_id desc
             limit 1
         ),
-        lost_at = least(kept.lost_at, excluded.lost_at)
-    returning id, account, payment_id, status, amount, lost_at
+        lost_at = least(kept.lost_at, excluded.lost_at),
+        needs_refetch = case
+            when (kept.event_created, kept.event_rank) < (excluded.event_created, excluded.event_rank) then false
+            when (kept.event_created, kept.event_rank) = (excluded.event_created, excluded.event_rank)
+                then kept.event_id <> excluded.event_id
+            else kept.needs_refetch
+        end
+    returning id, account, payment_id, status, amount, lost_at, needs_refetch
+)
+, tied as (
+    select 1 from dispute where needs_refetch
+    union all
+    -- An earlier delivery was cut off before it settled the tie.
+    select 1 from recoup.disputes where id = $10 and needs_refetch and not exists (select from event)
 )
 -- All disputes of the payment that were lost: this one as it is now, the others as they are kept.
 , lost as (

@@ -22,11 +22,23 @@
                 amount_due, amount_paid, total, attempt_count, next_payment_attempt, due_at, finalized_at, paid_at,
                 paid_out_of_band, lines_complete, event_id, event_created, event_rank
             from unnest(array[kept, excluded]) as known
-            order by known.event_created desc, known.event_rank desc, known.event_id desc
+            order by known.event_created desc, known.event_rank desc, known.event_id = excluded.event_id desc
             limit 1
         ),
-        collected_at = least(kept.collected_at, excluded.collected_at)
-    returning id, event_id
+        collected_at = least(kept.collected_at, excluded.collected_at),
+        needs_refetch = case
+            when (kept.event_created, kept.event_rank) < (excluded.event_created, excluded.event_rank) then false
+            when (kept.event_created, kept.event_rank) = (excluded.event_created, excluded.event_rank)
+                then kept.event_id <> excluded.event_id
+            else kept.needs_refetch
+        end
+    returning id, event_id, needs_refetch
+)
+, tied as (
+    select 1 from invoice where needs_refetch
+    union all
+    -- An earlier delivery was cut off before it settled the tie.
+    select 1 from recoup.invoices where id = $10 and needs_refetch and not exists (select from event)
 )
 -- Only the event that wrote the invoice writes its lines.
 , written as (

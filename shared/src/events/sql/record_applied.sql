@@ -1,9 +1,13 @@
 -- Opens every family's statement: the event is recorded here, and only where it was (or where it had failed
 -- before) do the effects below find a row to work from. One statement, one commit, one round trip.
+-- $9 is the event's rank, and for how many microseconds the function has had it.
 with event as (
     insert into recoup.webhook_events as stored
-        (id, type, api_version, account, livemode, created, payload, source, status, processed_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, 'processed', clock_timestamp())
+        (id, type, api_version, account, livemode, created, payload, source, status, received_at, processed_at)
+    values (
+        $1, $2, $3, $4, $5, $6, $7, $8, 'processed',
+        statement_timestamp() - ($9::bigint[])[2] * interval '1 microsecond', clock_timestamp()
+    )
     on conflict (id) do update set
         status = 'processed',
         attempts = stored.attempts + 1,
@@ -11,5 +15,5 @@ with event as (
         last_error = null,
         processed_at = clock_timestamp()
     where stored.status = 'failed'
-    returning id as event_id, account, created as event_created, $9::bigint as event_rank
+    returning id as event_id, account, created as event_created, ($9::bigint[])[1] as event_rank
 )

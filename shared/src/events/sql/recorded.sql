@@ -2,7 +2,7 @@
 , audited as (
     insert into recoup.audit_log (actor, action, subject, reason, after)
     select
-        $8, 'apply event', 'event ' || event_id, 'Stripe lists it; here it was missing or had failed',
+        $8, 'apply event', 'event ' || event_id, 'it was missing here or had failed',
         jsonb_build_object('type', $2::text, 'created', event_created)
     from event
     where $8 not in ('webhook', 'eventbridge')
