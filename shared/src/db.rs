@@ -1,11 +1,14 @@
 //! Connections to Postgres.
 
+mod statements;
+
 use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
+pub use self::statements::{Pooled, Statements};
 use crate::failure::Failure;
 
 /// How long a connection may take to open before the database counts as unavailable.

@@ -17,6 +17,7 @@ FULL = {
     "DatabaseSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf",
     "BackupKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/k",
     "BackupLockDays": 30,
+    "PoolerSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:pooler-AbCdEf",
     "StripeEventBus": "aws.partner/stripe.com/ed_test_1",
     "VpcSubnetIds": ["subnet-1"],
     "VpcSecurityGroupIds": ["sg-1"],
@@ -85,7 +86,11 @@ def policies(full):
 
     reading = [allow("s3:GetObject", objects), listing]
     return {
-        "Webhook": [log("Webhook"), secrets(database, "StripeWebhookSecret", "StripeApiSecret"), failed],
+        "Webhook": [
+            log("Webhook"),
+            secrets("PoolerSecretArn" if full else database, "StripeWebhookSecret", "StripeApiSecret"),
+            failed,
+        ],
         "Backup": [
             log("Backup"),
             secrets(database),
@@ -185,10 +190,10 @@ def check_functions(resources, full, fault):
             fault(f"{name}: keeps logs for ever")
 
 
-SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
+SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
 PUBLIC = {
     "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
-    "BackupRetentionDaysFull", "2", "DatabasePooler", "MetricsNamespace", "Stack=${AWS::StackName}",
+    "BackupRetentionDaysFull", "2", "MetricsNamespace", "Stack=${AWS::StackName}", "none", "transaction",
 }
 
 

@@ -13,6 +13,7 @@ pub mod error;
 pub mod lambda;
 pub mod leash;
 pub mod place;
+pub mod pooler;
 pub mod postgres;
 pub mod records;
 pub mod s3;

@@ -26,12 +26,13 @@ use recoup::events::receive::{Accounts, Rules};
 use recoup::failure::Failure;
 use recoup::secrets::{self, SecretStore};
 use recoup::stripe::{API_BASE, Client};
+use recoup::telemetry::metrics::Output;
 use serde_json::value::RawValue;
 
 use crate::invocation::{HttpRequest, Invocation};
 pub use crate::reply::Reply;
 pub use crate::serve::serve;
-use crate::session::Session;
+use crate::session::{Pooler, Session};
 use crate::signals::Signals;
 use crate::signing::Signing;
 
@@ -52,11 +53,11 @@ pub struct Webhook<S> {
 }
 
 impl<S: SecretStore + Sync> Webhook<S> {
-    /// Reads the environment and the secrets that it names.
+    /// Reads the environment and the secrets that it names; metrics go to `output`.
     ///
     /// # Errors
     /// Every variable that is missing, or the secret that cannot be used.
-    pub async fn from_env(mut env: Env, store: S) -> Result<Self, Failure> {
+    pub async fn from_env(mut env: Env, store: S, output: Output) -> Result<Self, Failure> {
         let database_secret = env.required("DATABASE_SECRET_ID");
         let signing_secret = env.required("STRIPE_WEBHOOK_SECRET_ID");
         let api_secret = env.required("STRIPE_API_SECRET_ID");
@@ -65,11 +66,12 @@ impl<S: SecretStore + Sync> Webhook<S> {
             accounts: env.parsed("STRIPE_ACCOUNTS", Accounts::None),
         };
         let api_base = env.optional("STRIPE_API_BASE").unwrap_or_else(|| API_BASE.to_owned());
-        let signals = Signals::from_env(&mut env);
+        let pooler = env.parsed("DATABASE_POOLER", Pooler::None);
+        let signals = Signals::from_env(&mut env, output);
         env.finish()?;
 
         let (session, signing, api_key) = tokio::try_join!(
-            Session::read(&store, database_secret),
+            Session::read(&store, database_secret, pooler),
             Signing::read(&store, signing_secret),
             secrets::stripe_api_key(&store, &api_secret),
         )?;

@@ -9,6 +9,9 @@ use webhook::Webhook;
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-    Box::pin(webhook::serve(async || Webhook::from_env(Env::from_process(), SecretsManager::new(&aws)).await))
-        .await
+    let setup = async || {
+        let output = Box::new(std::io::stdout());
+        Webhook::from_env(Env::from_process(), SecretsManager::new(&aws), output).await
+    };
+    Box::pin(webhook::serve(setup)).await
 }

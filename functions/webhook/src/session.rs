@@ -1,8 +1,9 @@
 //! The one database connection of an instance.
 
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use recoup::db;
+use recoup::db::{self, Pooled, Statements};
 use recoup::events::inbox::{Source, WriteError, session_options};
 use recoup::events::receive::{Receipt, Rules, receive};
 use recoup::failure::Failure;
@@ -20,9 +21,31 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// A check that takes longer than this has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What stands between us and Postgres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or a pooler that gives a session a connection of its own.
+    None,
+    /// A pooler in transaction mode.
+    Transaction,
+}
+
+impl FromStr for Pooler {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "transaction" => Ok(Self::Transaction),
+            _ => Err(format!("{text:?} is not known; expected none or transaction")),
+        }
+    }
+}
+
 /// A connection that is opened when it is first needed and again after it broke.
 pub struct Session {
     secret_id: String,
+    pooler: Pooler,
     options: Cached<PgConnectOptions>,
     connection: Mutex<Option<PgConnection>>,
 }
@@ -32,9 +55,9 @@ impl Session {
     ///
     /// # Errors
     /// What is wrong with the secret; `DatabaseUrlInvalid`.
-    pub async fn read(store: &impl SecretStore, secret_id: String) -> Result<Self, Failure> {
-        let options = Cached::new(options(store, &secret_id).await?);
-        Ok(Self { secret_id, options, connection: Mutex::new(None) })
+    pub async fn read(store: &impl SecretStore, secret_id: String, pooler: Pooler) -> Result<Self, Failure> {
+        let options = Cached::new(options(store, &secret_id, pooler).await?);
+        Ok(Self { secret_id, pooler, options, connection: Mutex::new(None) })
     }
 
     /// Receives a proven body. Where a connection from an earlier request was found dead it is replaced and
@@ -52,7 +75,15 @@ impl Session {
     ) -> Result<Receipt, Failure> {
         loop {
             let mut lease = self.lease(store).await?;
-            let work = receive(&mut lease.connection, stripe, rules, source, body);
+            let connection = &mut lease.connection;
+            let work = async {
+                match self.pooler {
+                    Pooler::None => receive(connection, stripe, rules, source, body).await,
+                    Pooler::Transaction => {
+                        receive(&mut Pooled(connection), stripe, rules, source, body).await
+                    }
+                }
+            };
             match timeout(TIMEOUT, work).await {
                 Ok(Ok(receipt)) => {
                     lease.keep();
@@ -82,8 +113,14 @@ impl Session {
     pub async fn check(&self, store: &impl SecretStore) -> Result<(), Failure> {
         loop {
             let mut lease = self.lease(store).await?;
-            let look =
-                sqlx::query("select from recoup.webhook_events limit 0").execute(&mut lease.connection);
+            let connection = &mut lease.connection;
+            let query = sqlx::query("select from recoup.webhook_events limit 0");
+            let look = async {
+                match self.pooler {
+                    Pooler::None => Statements::fetch_optional(connection, query).await,
+                    Pooler::Transaction => Pooled(connection).fetch_optional(query).await,
+                }
+            };
             match timeout(CHECK_TIMEOUT, look).await {
                 Ok(Ok(_)) => {
                     lease.keep();
@@ -116,7 +153,7 @@ impl Session {
     async fn connect(&self, store: &impl SecretStore) -> Result<PgConnection, Failure> {
         match db::connect(&self.options.get()).await {
             Err(failure) if failure.error_type() == "DatabaseLoginRefused" => {
-                let read = options(store, &self.secret_id);
+                let read = options(store, &self.secret_id, self.pooler);
                 match self.options.refresh(Instant::now(), read).await {
                     Some(options) => db::connect(&*options?).await,
                     None => Err(failure),
@@ -127,9 +164,17 @@ impl Session {
     }
 }
 
-async fn options(store: &impl SecretStore, secret_id: &str) -> Result<PgConnectOptions, Failure> {
+async fn options(
+    store: &impl SecretStore,
+    secret_id: &str,
+    pooler: Pooler,
+) -> Result<PgConnectOptions, Failure> {
     let url = secrets::database_url(store, secret_id).await?;
-    Ok(session_options(db::options(url.expose_secret(), "recoup webhook")?))
+    let options = db::options(url.expose_secret(), "recoup webhook")?;
+    Ok(match pooler {
+        Pooler::None => session_options(options),
+        Pooler::Transaction => Pooled::options(options),
+    })
 }
 
 /// The connection while one request has it. Dropped, it is closed: only [`Lease::keep`] hands it to the next,

@@ -7,7 +7,7 @@ use recoup::config::Env;
 use recoup::events::receive::{Outcome, Receipt};
 use recoup::failure::Failure;
 use recoup::telemetry::identifier;
-use recoup::telemetry::metrics::{Metric, Metrics, Unit};
+use recoup::telemetry::metrics::{Metric, Metrics, Output, Unit};
 use time::OffsetDateTime;
 
 /// Metrics: `Received` each proven event, and one of `Applied`, `Duplicate`, `Ignored`, `Failed` (kept for another
@@ -19,8 +19,8 @@ pub struct Signals {
 
 impl Signals {
     /// Filed as the environment says.
-    pub fn from_env(env: &mut Env) -> Self {
-        Self { metrics: Metrics::from_env(env, "webhook") }
+    pub fn from_env(env: &mut Env, output: Output) -> Self {
+        Self { metrics: Metrics::from_env(env, "webhook", output) }
     }
 
     /// An event that is committed.

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use super::effect::Effect;
 use super::envelope::{Event, Payload};
 use super::field::Text;
+use crate::db::Statements;
 use crate::failure::Failure;
 
 /// How often a statement is repeated that met another one of the same sale.
@@ -84,9 +85,10 @@ impl From<sqlx::Error> for WriteError {
         else {
             return Self::Unavailable(error);
         };
-        // PostgreSQL documentation, appendix A: class 22 is data that does not fit, class 23 a constraint.
+        // PostgreSQL documentation, appendix A: class 22 is data that does not fit, class 23 a constraint,
+        // class 54 a limit, such as that of an index entry.
         match database.code() {
-            code if code.starts_with("22") || code.starts_with("23") => {
+            code if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => {
                 Self::Rejected(match database.constraint() {
                     Some(constraint) => format!("the rows refuse it: constraint {constraint}"),
                     None => format!("the rows refuse it: {} ({code})", database.table().unwrap_or("a value")),
@@ -116,7 +118,7 @@ pub struct Recorded {
 /// # Errors
 /// See [`WriteError`].
 pub async fn record_applied(
-    connection: &mut PgConnection,
+    connection: &mut impl Statements,
     event: &Event<'_>,
     effect: &Effect,
     source: Source,
@@ -124,7 +126,7 @@ pub async fn record_applied(
     let mut attempt = 1;
     loop {
         let statement = bound(sqlx::query(effect.statement()), event, effect, source, effect.rank());
-        match statement.fetch_one(&mut *connection).await {
+        match connection.fetch_one(statement).await {
             Ok(row) => {
                 return Ok(Recorded {
                     applied: row.try_get("recorded")?,
@@ -179,7 +181,7 @@ pub(super) fn met_another(error: &sqlx::Error) -> bool {
 /// # Errors
 /// See [`WriteError`].
 pub async fn record_ignored(
-    connection: &mut PgConnection,
+    connection: &mut impl Statements,
     event: &Event<'_>,
     source: Source,
     reason: &str,
@@ -187,7 +189,7 @@ pub async fn record_ignored(
     let statement = own_values(sqlx::query(include_str!("sql/record_ignored.sql")), event, source)
         .bind(reason)
         .bind(held_for_us(event));
-    Ok(statement.execute(connection).await?.rows_affected() == 1)
+    Ok(connection.execute(statement).await?.rows_affected() == 1)
 }
 
 /// Records an event that could not be applied, with the reason, for another try. `None` where it had been
@@ -196,7 +198,7 @@ pub async fn record_ignored(
 /// # Errors
 /// See [`WriteError`].
 pub async fn record_failed(
-    connection: &mut PgConnection,
+    connection: &mut impl Statements,
     event: &Event<'_>,
     livemode: bool,
     source: Source,
@@ -206,7 +208,7 @@ pub async fn record_failed(
         Payload::Text(text) => (Some(text), None),
         Payload::Raw(bytes) => (None, Some(bytes)),
     };
-    let row = sqlx::query(include_str!("sql/record_failed.sql"))
+    let statement = sqlx::query(include_str!("sql/record_failed.sql"))
         .bind(&event.id)
         .bind(&event.kind)
         .bind(event.api_version.as_ref().map(Text::as_str))
@@ -217,10 +219,8 @@ pub async fn record_failed(
         .bind(raw)
         .bind(source.name())
         .bind(reason)
-        .bind(held_for_us(event))
-        .fetch_optional(connection)
-        .await?;
-    Ok(match row {
+        .bind(held_for_us(event));
+    Ok(match connection.fetch_optional(statement).await? {
         Some(row) => Some(row.try_get::<String, _>("status")? == "dead"),
         None => None,
     })

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::checkout_session::Line;
@@ -13,6 +12,7 @@ use super::envelope::Event;
 use super::field::Text;
 use super::inbox::{Recorded, Source, WriteError, record_applied, record_failed, record_ignored};
 use super::tie;
+use crate::db::Statements;
 
 /// Somebody waits for the webhook's answer; what takes longer than this is tried again later.
 const LINE_ITEMS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -118,7 +118,7 @@ pub struct Receipt {
 /// # Errors
 /// Only where nothing could be committed: the sender must send again.
 pub async fn receive(
-    connection: &mut PgConnection,
+    connection: &mut impl Statements,
     line_items: &impl LineItems,
     rules: &Rules,
     source: Source,
@@ -129,7 +129,11 @@ pub async fn receive(
         Decision::Apply(effect) => match record_applied(connection, &event, &effect, source).await {
             Ok(Recorded { applied, tied }) => {
                 // It is committed, and its object marked: what cannot be settled now, the retry run asks.
-                if tied && let Err(error) = tie::settle(connection, &event, &effect).await {
+                // Behind a pooler there is no session to settle it in.
+                if tied
+                    && let Some(session) = connection.session()
+                    && let Err(error) = tie::settle(session, &event, &effect).await
+                {
                     tracing::warn!(event_id = event.id, %error, "object stays marked");
                 }
                 if applied { Outcome::Applied } else { Outcome::Duplicate }
@@ -190,7 +194,7 @@ async fn decide(event: &Event<'_>, line_items: &impl LineItems, rules: &Rules) -
 }
 
 async fn fail(
-    connection: &mut PgConnection,
+    connection: &mut impl Statements,
     event: &Event<'_>,
     rules: &Rules,
     source: Source,

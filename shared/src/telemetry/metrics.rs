@@ -3,6 +3,7 @@
 //! (CloudWatch User Guide, "Specification: Embedded metric format".)
 
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -41,17 +42,20 @@ impl Metric {
     }
 }
 
+/// Where lines go: standard output, on Lambda.
+pub type Output = Box<dyn Write + Send>;
+
 /// Where a function's metrics are filed.
-#[derive(Debug, Clone)]
 pub struct Metrics {
     namespace: String,
     dimensions: Vec<(String, String)>,
+    output: Mutex<Output>,
 }
 
 impl Metrics {
     /// Reads `RECOUP_METRICS_NAMESPACE` (default `recoup`) and `RECOUP_METRICS_DIMENSIONS`
     /// (`Stack=shop-prod,Team=payments`; default none). `function` is a dimension always.
-    pub fn from_env(env: &mut Env, function: &str) -> Self {
+    pub fn from_env(env: &mut Env, function: &str, output: Output) -> Self {
         let namespace = env.optional("RECOUP_METRICS_NAMESPACE").unwrap_or_else(|| "recoup".to_owned());
         let mut dimensions = vec![("Function".to_owned(), function.to_owned())];
         for pair in env.optional("RECOUP_METRICS_DIMENSIONS").iter().flat_map(|list| list.split(',')) {
@@ -64,15 +68,15 @@ impl Metrics {
                 )),
             }
         }
-        Self { namespace, dimensions }
+        Self { namespace, dimensions, output: Mutex::new(output) }
     }
 
     /// Writes one line: the numbers, and properties that stand beside them in the log but are no dimension.
     pub fn record(&self, metrics: &[Metric], properties: &[(&'static str, &str)]) {
         let mut line = self.line(SystemTime::now(), metrics, properties);
         line.push('\n');
-        // One write: lines of the log never mix. Where standard output is closed nobody counts any more.
-        let _ = std::io::stdout().lock().write_all(line.as_bytes());
+        // One write: lines of the log never mix. Where the output is closed nobody counts any more.
+        let _ = self.output.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
     }
 
     fn line(&self, at: SystemTime, metrics: &[Metric], properties: &[(&'static str, &str)]) -> String {
@@ -149,7 +153,7 @@ mod tests {
     fn metrics(dimensions: &str) -> (Metrics, Env) {
         let variables = [("RECOUP_METRICS_NAMESPACE", "shop"), ("RECOUP_METRICS_DIMENSIONS", dimensions)];
         let mut env = Env::from_variables(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        (Metrics::from_env(&mut env, "webhook"), env)
+        (Metrics::from_env(&mut env, "webhook", Box::new(std::io::sink())), env)
     }
 
     #[test]
