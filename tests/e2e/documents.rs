@@ -9,6 +9,7 @@ use stack::place;
 use stack::shop::Shop;
 use tokio::process::Command;
 
+use crate::http::Http;
 use crate::support::{eager, sell, succeeded};
 
 /// A fenced block: its language and text.
@@ -60,12 +61,17 @@ fn assert_shaped(shown: &Value, real: &Value, at: &str) {
 
 #[tokio::test]
 async fn every_command_of_readme_and_runbook_works_and_answers_as_shown() {
-    for (document, commands_expected) in [("README.md", 5), ("RUNBOOK.md", 7)] {
+    for (document, commands_expected) in [("README.md", 5), ("RUNBOOK.md", 9)] {
         let stack = eager().start().await.expect("a stack");
         let mut shop = Shop::open(&stack.stripe, 3).expect("a shop");
         sell(&stack, &mut shop, 15).await;
         // As on any other night there is a backup already.
         succeeded(stack.invoke("backup", json!({"backup_type": "full"})).await.expect("invoked"));
+        // The event that the page tries again: a refund without an amount.
+        let broken = json!({"id": "evt_1", "type": "refund.created", "created": 1_795_244_400, "livemode": false,
+            "data": {"object": {"id": "re_1"}}});
+        let (status, _) = Http::new().deliver(&stack, broken.to_string().as_bytes()).await;
+        assert_eq!(status, 200);
         let directory = tempfile::tempdir().expect("a directory");
         let text = std::fs::read_to_string(place::repository().join(document)).expect("the document");
         let mut blocks = blocks(&text);

@@ -33,8 +33,8 @@ pub trait Statements: Send {
         query: Query<'_, Postgres, PgArguments>,
     ) -> impl Future<Output = Result<PgQueryResult>> + Send;
 
-    /// A connection for what takes several statements; `None` behind a pooler.
-    fn session(&mut self) -> Option<&mut PgConnection>;
+    /// The connection, for what takes several statements: unnamed ones, in an explicit transaction.
+    fn connection(&mut self) -> &mut PgConnection;
 
     /// The one row that the statement always has.
     fn fetch_one(
@@ -54,8 +54,8 @@ impl Statements for PgConnection {
         query.execute(self).await
     }
 
-    fn session(&mut self) -> Option<&mut PgConnection> {
-        Some(self)
+    fn connection(&mut self) -> &mut PgConnection {
+        self
     }
 }
 
@@ -96,7 +96,7 @@ impl Statements for Pooled<'_> {
         self.end(written).await
     }
 
-    fn session(&mut self) -> Option<&mut PgConnection> {
-        None
+    fn connection(&mut self) -> &mut PgConnection {
+        self.0
     }
 }

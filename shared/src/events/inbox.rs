@@ -111,9 +111,9 @@ pub struct Recorded {
 
 /// Records an event with its effects.
 ///
-/// The connection must have [`session_options`]: at isolation level repeatable read, and because every statement of a sale writes the row of its
-/// payment, of two that run at once one fails instead of acting on a state that lacks the other. It is
-/// repeated here.
+/// The connection must have [`session_options`]: at isolation level repeatable read, and because every statement
+/// of a sale writes the row of its payment, of two that run at once one fails instead of acting on a state that
+/// lacks the other. It is repeated here.
 ///
 /// # Errors
 /// See [`WriteError`].
@@ -158,7 +158,7 @@ pub(super) async fn write_again(
         .expect("every family's statement begins by recording the event");
     let statement = format!("{}{effects}", include_str!("sql/write_again.sql"));
     let query = sqlx::query(AssertSqlSafe(statement));
-    bound(query, event, effect, Source::Webhook, rank).execute(connection).await?;
+    bound(query, event, effect, Source::Webhook, rank).persistent(false).execute(connection).await?;
     Ok(())
 }
 

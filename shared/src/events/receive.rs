@@ -129,11 +129,7 @@ pub async fn receive(
         Decision::Apply(effect) => match record_applied(connection, &event, &effect, source).await {
             Ok(Recorded { applied, tied }) => {
                 // It is committed, and its object marked: what cannot be settled now, the retry run asks.
-                // Behind a pooler there is no session to settle it in.
-                if tied
-                    && let Some(session) = connection.session()
-                    && let Err(error) = tie::settle(session, &event, &effect).await
-                {
+                if tied && let Err(error) = tie::settle(connection.connection(), &event, &effect).await {
                     tracing::warn!(event_id = event.id, %error, "object stays marked");
                 }
                 if applied { Outcome::Applied } else { Outcome::Duplicate }

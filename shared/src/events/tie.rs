@@ -91,13 +91,16 @@ async fn settle_once(
 ) -> Result<(), sqlx::Error> {
     let Some((mirror, object_id)) = effect.mirrors() else { return Ok(()) };
     let (table, rank) = (mirror.table(), effect.rank());
+    // Unnamed statements in an explicit transaction, and nothing taken from the session: right behind a pooler too.
     let mut transaction = connection.begin().await?;
+    sqlx::raw_sql("set transaction isolation level repeatable read").execute(&mut *transaction).await?;
     let payloads: Vec<String> = sqlx::query_scalar(
         "select payload from recoup.webhook_events
          where created = $1 and status = 'processed' and strpos(payload, $2) > 0",
     )
     .bind(event.created)
     .bind(object_id)
+    .persistent(false)
     .fetch_all(&mut *transaction)
     .await?;
     let tied: Vec<Tied<'_>> = payloads
@@ -105,7 +108,7 @@ async fn settle_once(
         .filter_map(|payload| Tied::read(payload))
         .filter(|tied| tied.effect.mirrors() == Some((mirror, object_id)) && tied.effect.rank() == rank)
         .collect();
-    let Some(decision) = decide(&tied) else { return Ok(()) };
+    let Some(decision) = decide(&tied) else { return transaction.rollback().await };
     let last = &tied[decision.last];
     // A newer event may have come meanwhile: then there is nothing left to settle.
     let named = sqlx::query(AssertSqlSafe(format!(
@@ -116,13 +119,18 @@ async fn settle_once(
     .bind(event.created)
     .bind(rank)
     .bind(&last.event.id)
+    .persistent(false)
     .execute(&mut *transaction)
     .await?;
     if named.rows_affected() == 1 {
         write_again(&mut transaction, &last.event, &last.effect, rank).await?;
         if !decision.certain {
             let mark = format!("update recoup.{table} set needs_refetch = true where id = $1");
-            sqlx::query(AssertSqlSafe(mark)).bind(object_id).execute(&mut *transaction).await?;
+            sqlx::query(AssertSqlSafe(mark))
+                .bind(object_id)
+                .persistent(false)
+                .execute(&mut *transaction)
+                .await?;
         }
     }
     transaction.commit().await
