@@ -86,6 +86,18 @@ impl Mix {
         bodies
     }
 
+    /// Each event of a sale: its type, its body, and the ids in it that every sale has of its own.
+    pub fn templates(&self) -> Vec<(&'static str, String, Vec<String>)> {
+        let events = [
+            ("customer.created", &self.customer),
+            ("payment_intent.succeeded", &self.payment),
+            ("charge.succeeded", &self.charge),
+            ("checkout.session.completed", &self.session),
+        ];
+        let ids_in = |body: &str| self.ids.iter().filter(|id| body.contains(*id)).cloned().collect();
+        events.into_iter().map(|(kind, body)| (kind, body.clone(), ids_in(body))).collect()
+    }
+
     fn render(&self, template: &str, sale: u64, customer: u64) -> String {
         self.ids.iter().fold(template.to_owned(), |text, id| {
             let number = if id.starts_with("cus_") { customer } else { sale };

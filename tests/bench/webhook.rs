@@ -200,7 +200,8 @@ impl Bench {
                 now() - number * interval '1 second', '{}', 'webhook', 'processed', now()
             from generate_series(1, $1) as number";
         sqlx::query(fill).bind(i64::try_from(rows)?).execute(&self.pool).await?;
-        sqlx::raw_sql("vacuum analyze recoup.webhook_events; checkpoint").execute(&self.pool).await?;
+        sqlx::raw_sql("vacuum analyze recoup.webhook_events").execute(&self.pool).await?;
+        sqlx::raw_sql("checkpoint").execute(&self.pool).await?;
         let _ = self.run(&mut single, 1).await?;
         let mut after = Vec::new();
         for _ in 0..3 {
