@@ -31,7 +31,7 @@ from
     lateral (select md5(number::text) as word, to_timestamp($4::bigint - 1 - ($3::bigint - number)) as created) as row,
     lateral (select format('evt_1%s%s', lpad(to_hex(number), 8, '0'), left(word, 16)) as id) as named"#;
 
-/// Adds this many rows, older than `before` (seconds since 1970), and says what they are.
+/// Adds this many rows, older than `before` (seconds since 1970), and says what was added.
 pub async fn fill(pool: &PgPool, rows: u64, before: i64) -> Result<String> {
     let rows = i64::try_from(rows)?;
     let started = Instant::now();
@@ -41,12 +41,14 @@ pub async fn fill(pool: &PgPool, rows: u64, before: i64) -> Result<String> {
         sqlx::query(FILL).bind(first).bind(last).bind(rows).bind(before).execute(pool).await?;
         first = last + 1;
     }
-    sqlx::raw_sql("vacuum (analyze) recoup.webhook_events; checkpoint").execute(pool).await?;
+    // Else autovacuum would do it while somebody measures.
+    sqlx::query("vacuum (analyze) recoup.webhook_events").execute(pool).await?;
+    sqlx::query("checkpoint").execute(pool).await?;
     let size = "select avg(octet_length(payload))::bigint, pg_total_relation_size('recoup.webhook_events')
         from (select payload from recoup.webhook_events order by created limit 1000) as oldest";
     let (payload_bytes, total_bytes): (i64, i64) = sqlx::query_as(size).fetch_one(pool).await?;
     Ok(format!(
-        "{rows} rows with payloads of {payload_bytes} bytes, {:.1} GB with indexes, filled in {:.0} s",
+        "{rows} more of {payload_bytes} bytes each ({:.1} GB with indexes, filled in {:.0} s)",
         total_bytes as f64 / 1e9,
         started.elapsed().as_secs_f64()
     ))

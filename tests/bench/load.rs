@@ -8,6 +8,7 @@ use futures::stream::{FuturesUnordered, TryStreamExt};
 
 use crate::Result;
 use crate::figures::percentile;
+use crate::process;
 
 /// Prepared for the first run of a set of clients: more than any of them takes.
 const FIRST_EVENTS_PER_SECOND: f64 = 10_000.0;
@@ -44,13 +45,15 @@ impl<C: Client> Clients<C> {
     /// Feeds them until the time is over.
     pub async fn run(&mut self, events: Vec<Bytes>, seconds: u64) -> Result<Run> {
         let events = RefCell::new(events.into_iter());
+        let own_cpu = process::cpu(std::process::id())?;
         let started = Instant::now();
         let deadline = started + Duration::from_secs(seconds);
         let feeds: FuturesUnordered<_> =
             self.all.iter_mut().map(|client| feed(client, &events, deadline)).collect();
         let latencies: Vec<Vec<f64>> = feeds.try_collect().await?;
         let seconds = started.elapsed().as_secs_f64();
-        let run = Run { seconds, latencies_ms: latencies.concat() };
+        let own_cpu = process::cpu(std::process::id())?.saturating_sub(own_cpu);
+        let run = Run { seconds, latencies_ms: latencies.concat(), own_cpu };
         self.best = Some(self.best.unwrap_or_default().max(run.rate()));
         Ok(run)
     }
@@ -60,6 +63,7 @@ impl<C: Client> Clients<C> {
 pub struct Run {
     seconds: f64,
     latencies_ms: Vec<f64>,
+    own_cpu: Duration,
 }
 
 impl Run {
@@ -71,6 +75,11 @@ impl Run {
     /// Events per second.
     pub fn rate(&self) -> f64 {
         self.events() as f64 / self.seconds
+    }
+
+    /// What driving them took of a processor, in microseconds an event.
+    pub fn driver_us(&self) -> f64 {
+        self.own_cpu.as_secs_f64() * 1e6 / self.events() as f64
     }
 
     /// The latency, in milliseconds, that this share of the events did not exceed.

@@ -67,7 +67,9 @@ async fn run() -> Result<()> {
         (true, _) => Some("These are single runs of a second: the figures mean nothing."),
         _ => None,
     };
-    println!("{}", meaningless.unwrap_or("These are release binaries."));
+    if let Some(word) = meaningless {
+        println!("{word}");
+    }
     let mut figures = Figures::default();
     if only.is_none() || only.as_deref() == Some("webhook") {
         Box::pin(webhook::measure(&mut figures, effort)).await?;

@@ -51,7 +51,8 @@ impl SyncEngine {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
-            .spawn()?;
+            .spawn()
+            .map_err(|error| format!("node can't be run: {error}"))?;
         let mut stdin = child.stdin.take().ok_or("node has no standard input")?;
         let orders = json!({
             "databaseUrl": database.url(), "webhookSecret": stack.webhook_secret,
@@ -122,8 +123,7 @@ pub fn post(body: &str, signature: &str) -> Bytes {
 
 /// The folder where it is installed, with the receiver's script beside it.
 async fn install() -> Result<PathBuf> {
-    let repository = stack::place::repository();
-    let folder = repository.join("target/bench/sync-engine");
+    let folder = stack::place::repository().join("target/bench/sync-engine");
     if installed(&folder).as_deref() != Some(VERSION) {
         println!("   npm install {PACKAGE}@{VERSION}");
         std::fs::create_dir_all(&folder)?;
@@ -139,7 +139,7 @@ async fn install() -> Result<PathBuf> {
             return Err(format!("npm install: {}", String::from_utf8_lossy(&output.stderr).trim()).into());
         }
     }
-    std::fs::copy(repository.join("tests/bench/sync_engine.mjs"), folder.join("receiver.mjs"))?;
+    std::fs::write(folder.join("receiver.mjs"), include_str!("sync_engine.mjs"))?;
     Ok(folder)
 }
 

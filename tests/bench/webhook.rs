@@ -41,6 +41,13 @@ struct Bench {
     mix: Mix,
 }
 
+/// The receiver from npm and its clients.
+struct Peer {
+    engine: SyncEngine,
+    single: Clients<HttpClient>,
+    many: Clients<HttpClient>,
+}
+
 /// Measures all of it.
 pub async fn measure(figures: &mut Figures, effort: Effort) -> Result<()> {
     println!("webhook: durable Postgres");
@@ -102,15 +109,15 @@ impl Bench {
     /// The same of the receiver from npm.
     async fn run_peer(
         &mut self,
-        peer: &SyncEngine,
+        engine: &SyncEngine,
         clients: &mut Clients<HttpClient>,
         seconds: u64,
     ) -> Result<Run> {
         let bodies = self.mix.bodies(clients.wanted(seconds));
         let events = mix::signed(&bodies, &self.stack.webhook_secret, sync_engine::post);
-        let before = peer.rows().await?;
+        let before = engine.rows().await?;
         let run = clients.run(events, seconds).await?;
-        proven(&run, peer.rows().await? - before)?;
+        proven(&run, engine.rows().await? - before)?;
         Ok(run)
     }
 
@@ -121,6 +128,22 @@ impl Bench {
         Ok(sqlx::query_scalar(count).bind(self.mix.created_min as f64).fetch_one(&self.pool).await?)
     }
 
+    /// The receiver from npm, warm; `None`, with a word, where it cannot be had.
+    async fn peer(&mut self, figures: &mut Figures) -> Result<Option<Peer>> {
+        let engine = match SyncEngine::start(&self.stack, CLIENTS, &self.mix.objects()?).await {
+            Ok(engine) => engine,
+            Err(error) => {
+                figures.say(format!("not measured against sync-engine: {error}"));
+                return Ok(None);
+            }
+        };
+        let mut single = Clients::new(engine.connect(1).await?);
+        let mut many = Clients::new(engine.connect(CLIENTS).await?);
+        let _ = self.run_peer(&engine, &mut single, 1).await?;
+        let _ = self.run_peer(&engine, &mut many, 1).await?;
+        Ok(Some(Peer { engine, single, many }))
+    }
+
     async fn against_peers(&mut self, figures: &mut Figures) -> Result<()> {
         let Effort { runs, run_seconds, memory_events, .. } = self.effort;
         let bodies = self.mix.bodies(8);
@@ -129,24 +152,11 @@ impl Bench {
         let mut single = self.instances(1).await?;
         let mut many = self.instances(CLIENTS).await?;
         let _ = (self.run(&mut single, 1).await?, self.run(&mut many, 1).await?);
-        let objects = self.mix.objects()?;
-        let peer = SyncEngine::start(&self.stack, CLIENTS, &objects).await;
-        let mut peer = match peer {
-            Ok(peer) => {
-                let mut single = Clients::new(peer.connect(1).await?);
-                let mut many = Clients::new(peer.connect(CLIENTS).await?);
-                let _ = self.run_peer(&peer, &mut single, 1).await?;
-                let _ = self.run_peer(&peer, &mut many, 1).await?;
-                Some((peer, single, many))
-            }
-            Err(error) => {
-                figures.say(format!("not measured against sync-engine: {error}"));
-                None
-            }
-        };
+        let mut peer = self.peer(figures).await?;
         let (mut c1, mut c16) = (Comparison::default(), Comparison::default());
         let (mut cpu_us, mut events) = (Vec::new(), 0);
         let pid = single.all[0].pid;
+        let (at_first, _) = process::memory_mb(pid)?;
         for _ in 0..runs {
             let cpu_before = process::cpu(pid)?;
             let run = self.run(&mut single, run_seconds).await?;
@@ -154,20 +164,20 @@ impl Bench {
             cpu_us.push(cpu.as_secs_f64() * 1e6 / run.events() as f64);
             events += run.events();
             c1.ours.add(&run);
-            if let Some((peer, single, _)) = &mut peer {
-                c1.sync_engine.add(&self.run_peer(peer, single, run_seconds).await?);
+            if let Some(Peer { engine, single, .. }) = &mut peer {
+                c1.sync_engine.add(&self.run_peer(engine, single, run_seconds).await?);
             }
             c1.inserts.push(inserts.run(1, run_seconds).await?);
             c16.ours.add(&self.run(&mut many, run_seconds).await?);
-            if let Some((peer, _, many)) = &mut peer {
-                c16.sync_engine.add(&self.run_peer(peer, many, run_seconds).await?);
+            if let Some(Peer { engine, many, .. }) = &mut peer {
+                c16.sync_engine.add(&self.run_peer(engine, many, run_seconds).await?);
             }
             c16.inserts.push(inserts.run(CLIENTS, run_seconds).await?);
         }
         while events < memory_events {
             events += self.run(&mut single, run_seconds).await?.events();
         }
-        let receiver = peer.as_ref().map(|(peer, ..)| peer.words.as_str());
+        let receiver = peer.as_ref().map(|peer| peer.engine.words.as_str());
         c1.report(figures, "c1", ">= 0.5", bytes, receiver);
         c16.report(figures, "c16", ">= 0.35", bytes, receiver);
         if receiver.is_some() {
@@ -175,7 +185,9 @@ impl Bench {
         }
         figures.median("webhook_cpu_us_per_event", "<= 150", "us", "user and system, one connection", cpu_us);
         let (now, peak) = process::memory_mb(pid)?;
-        let words = format!("one instance after {events} events; peak {peak:.1} MB");
+        let words = format!(
+            "one instance after {events} events; {at_first:.1} MB after the first second, peak {peak:.1}"
+        );
         figures.median("webhook_rss_mb", "", "MB", words, vec![now]);
         Ok(())
     }
@@ -215,7 +227,7 @@ impl Bench {
         let filled = growth::fill(&self.pool, rows, self.mix.created_min).await?;
         let after = self.rates().await?;
         let peer = format!(
-            "{:.0} events/s with {few} rows, {:.0} with {filled} more",
+            "{:.0} events/s with {few} rows, {:.0} with {filled}",
             median(&before),
             median(&after)
         );
