@@ -226,11 +226,8 @@ impl Bench {
         println!("   filling the inbox with {rows} rows");
         let filled = growth::fill(&self.pool, rows, self.mix.created_min).await?;
         let after = self.rates().await?;
-        let peer = format!(
-            "{:.0} events/s with {few} rows, {:.0} with {filled}",
-            median(&before),
-            median(&after)
-        );
+        let peer =
+            format!("{:.0} events/s with {few} rows, {:.0} with {filled}", median(&before), median(&after));
         let ratios = after.iter().map(|rate| rate / median(&before)).collect();
         figures.median("webhook_growth", ">= 0.8", "ratio", peer, ratios);
         if rows < 10_000_000 {
