@@ -10,13 +10,11 @@ use stack::Stack;
 use tokio::process::Command;
 
 use crate::Result;
+use crate::effort::Effort;
 use crate::figures::{Figures, median};
 use crate::mix::Mix;
 use crate::payments_database;
 use crate::process;
-
-/// Runs of each; what is slow in two ways is not run more often than that.
-const RUNS: usize = 3;
 
 /// Pages of one statement of the limit, as many as a part of a backup has.
 const PAGES_PER_COPY: i64 = 4096;
@@ -28,8 +26,9 @@ struct Took {
     cpu: f64,
 }
 
-/// Measures all of it on a database of `megabytes` MB.
-pub async fn measure(figures: &mut Figures, megabytes: u64) -> Result<()> {
+/// Measures all of it. What takes this long is not run more than three times.
+pub async fn measure(figures: &mut Figures, effort: &Effort) -> Result<()> {
+    let (megabytes, runs) = (effort.database_megabytes, effort.runs.min(3));
     println!("backup: a payments database of {megabytes} MB");
     let stack = Stack::builder().functions(["backup", "verify"]).start().await?;
     stack.stripe.pause_deliveries();
@@ -49,7 +48,7 @@ pub async fn measure(figures: &mut Figures, megabytes: u64) -> Result<()> {
     let mut limit = Vec::new();
     let (mut ours, mut custom, mut parallel) = (Vec::new(), Vec::new(), Vec::new());
     let (mut stored, mut raw, mut custom_bytes) = (0.0, 0.0, 0);
-    for run in 0..RUNS {
+    for run in 0..runs {
         limit.push(copy_to_nowhere(&stack, &pool).await?);
         let (took, reply) = invoke(&stack, "backup", json!({"backup_type": "full"})).await?;
         ours.push(took);
@@ -97,7 +96,7 @@ pub async fn measure(figures: &mut Figures, megabytes: u64) -> Result<()> {
 
     let mut per_core = Vec::new();
     let mut wall = Vec::new();
-    for _ in 0..RUNS {
+    for _ in 0..runs {
         let (took, reply) =
             invoke(&stack, "verify", json!({"action": "full", "backup_id": "latest"})).await?;
         raw = reply["bytes_raw"].as_f64().unwrap_or_default();
