@@ -1,6 +1,7 @@
 //! The families of events beyond a sale and its refunds: what each writes, in the shapes of several years, and that
 //! no order of deliveries ends elsewhere.
 
+mod amounts;
 mod coaching;
 mod connect;
 mod disputes;

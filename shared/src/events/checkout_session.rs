@@ -11,8 +11,9 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::effect::Statement;
-use super::field::{Fault, Id, Instant, Metadata, Reference, Text, read};
+use super::field::{Fault, Id, Instant, Metadata, NonNegative, Reference, Text, read};
 use super::grant::Grant;
+use crate::money::Currency;
 
 /// A line of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +27,9 @@ pub struct Line {
     /// What the buyer read.
     pub description: Option<String>,
     /// Units bought.
-    pub quantity: i64,
+    pub quantity: NonNegative,
     /// What the line cost in all, in minor units.
-    pub amount_total: Option<i64>,
+    pub amount_total: Option<NonNegative>,
     /// What the line says of itself; the catalogue, where it knows the price or product, knows better.
     pub grant: Option<Grant>,
 }
@@ -55,11 +56,11 @@ pub struct CheckoutSession {
 #[derive(Debug, Deserialize)]
 struct Object {
     id: Id,
-    amount_subtotal: Option<i64>,
-    amount_total: Option<i64>,
+    amount_subtotal: Option<NonNegative>,
+    amount_total: Option<NonNegative>,
     client_reference_id: Option<Text>,
     created: Option<Instant>,
-    currency: Option<Text>,
+    currency: Option<Currency>,
     customer: Option<Reference>,
     customer_details: Option<CustomerDetails>,
     customer_email: Option<Text>,
@@ -81,13 +82,13 @@ struct MetadataLine {
     #[serde(rename = "ref")]
     reference: Text,
     #[serde(default = "one")]
-    quantity: i64,
-    amount: Option<i64>,
+    quantity: NonNegative,
+    amount: Option<NonNegative>,
     price: Option<Id>,
 }
 
-fn one() -> i64 {
-    1
+fn one() -> NonNegative {
+    NonNegative::from(1)
 }
 
 impl CheckoutSession {
@@ -163,7 +164,7 @@ impl CheckoutSession {
             .bind(object.payment_intent.as_ref().map(Reference::as_str))
             .bind(self.status)
             .bind(object.mode.as_ref().map(Text::as_str))
-            .bind(object.currency.as_ref().map(Text::as_str))
+            .bind(object.currency.as_ref().map(Currency::code))
             .bind(object.amount_subtotal)
             .bind(object.amount_total)
             .bind(object.client_reference_id.as_ref().map(Text::as_str))
@@ -208,7 +209,7 @@ impl Object {
         let lines: Vec<MetadataLine> = read(PATH, raw)?;
         let line = |line: MetadataLine| {
             let grant = Grant::new(PATH, line.kind.as_str(), line.reference.as_str(), 1)?;
-            if line.quantity < 1 {
+            if line.quantity < one() {
                 return Err(Fault::new(PATH, "expected a quantity from 1"));
             }
             Ok(Line {

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::effect::Statement;
-use super::field::{Fault, Id, Instant, Reference, Text, read};
+use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use crate::money::Currency;
 
 /// An invoice payment as an event shows it.
 #[derive(Debug)]
@@ -15,9 +16,9 @@ pub struct InvoicePayment {
 #[derive(Debug, Deserialize)]
 struct Object {
     id: Id,
-    amount_paid: Option<i64>,
+    amount_paid: Option<NonNegative>,
     created: Instant,
-    currency: Text,
+    currency: Currency,
     invoice: Reference,
     payment: Payment,
     status: Text,
@@ -72,7 +73,7 @@ impl InvoicePayment {
             .bind(object.payment.charge.as_ref().map(Reference::as_str))
             .bind(object.status.as_str())
             .bind(object.amount_paid)
-            .bind(object.currency.as_str())
+            .bind(object.currency.code())
             .bind(object.status_transitions.paid_at.map(|paid_at| paid_at.0))
             .bind(object.created.0)
     }
