@@ -7,5 +7,6 @@ mod connect;
 mod disputes;
 mod history;
 mod invoices;
+mod subscription_sales;
 mod subscriptions;
 mod ties;

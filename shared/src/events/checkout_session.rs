@@ -64,10 +64,14 @@ struct Object {
     customer: Option<Reference>,
     customer_details: Option<CustomerDetails>,
     customer_email: Option<Text>,
+    /// Of a session in mode `subscription`, since 2022-11.
+    invoice: Option<Reference>,
     metadata: Option<Metadata>,
     mode: Option<Text>,
+    /// None in mode `subscription`: there the first invoice is paid.
     payment_intent: Option<Reference>,
     payment_status: Option<Text>,
+    subscription: Option<Reference>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -144,7 +148,7 @@ impl CheckoutSession {
         self.rank
     }
 
-    /// Binds $10 to $31.
+    /// Binds $10 to $32.
     pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
         let object = &self.object;
         let details = object.customer_details.as_ref();
@@ -178,6 +182,7 @@ impl CheckoutSession {
             .bind(column(lines, |line| line.grant.as_ref().map(|grant| grant.kind.as_str())))
             .bind(column(lines, |line| line.grant.as_ref().map(|grant| grant.reference.as_str())))
             .bind(column(lines, |line| line.grant.as_ref().map(|grant| grant.quantity)))
+            .bind(object.invoice.as_ref().or(object.subscription.as_ref()).map(Reference::as_str))
     }
 }
 

@@ -67,10 +67,12 @@ struct StatusTransitions {
 }
 
 impl Invoice {
-    /// Records the event, writes the invoice and replaces its lines.
+    /// Records the event, writes the invoice, replaces its lines, and joins its payment with the session it bills.
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/invoice.sql"),
+        include_str!("sql/invoice_order.sql"),
+        include_str!("sql/take_back.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 

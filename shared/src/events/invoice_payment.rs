@@ -20,6 +20,7 @@ struct Object {
     created: Instant,
     currency: Currency,
     invoice: Reference,
+    is_default: Option<bool>,
     payment: Payment,
     status: Text,
     #[serde(default)]
@@ -39,10 +40,12 @@ struct StatusTransitions {
 }
 
 impl InvoicePayment {
-    /// Records the event and writes the invoice payment.
+    /// Records the event, writes the invoice payment, and joins it with the session that the invoice bills.
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/invoice_payment.sql"),
+        include_str!("sql/invoice_order.sql"),
+        include_str!("sql/take_back.sql"),
         include_str!("sql/recorded.sql")
     );
 
@@ -63,7 +66,7 @@ impl InvoicePayment {
         }
     }
 
-    /// Binds $10 to $18.
+    /// Binds $10 to $19.
     pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
         let object = &self.object;
         statement
@@ -76,5 +79,6 @@ impl InvoicePayment {
             .bind(object.currency.code())
             .bind(object.status_transitions.paid_at.map(|paid_at| paid_at.0))
             .bind(object.created.0)
+            .bind(object.is_default.unwrap_or(true))
     }
 }

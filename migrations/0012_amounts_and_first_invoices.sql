@@ -61,3 +61,14 @@ alter table recoup.connected_accounts
 
 alter table recoup.ledger_entries
     add constraint ledger_entries_currency check (currency ~ '^[a-z]{3}$') not valid;
+
+-- Where a checkout session that sells a subscription and the payment of its first invoice meet: the session has no
+-- payment of its own. Each event writes its half of the row, so that of two that run at once one sees the other.
+create table recoup.invoice_orders (
+    -- The invoice; the subscription where the session is of before 2022-11 and names no invoice.
+    id         text not null,
+    account    text,
+    order_id   text,
+    payment_id text,
+    constraint invoice_orders_key primary key (id)
+);
