@@ -4,9 +4,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Metadata, Reference, Text, read};
 use super::grant::Grant;
+use super::statement::Statement;
 use crate::money::Currency;
 
 /// A product or price as an event shows it.
@@ -39,7 +39,9 @@ impl CatalogItem {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/catalog_item.sql"),
+        include_str!("sql/granted.sql"),
         include_str!("sql/grants.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 

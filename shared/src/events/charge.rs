@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
 use super::refund::{self, ShownBy};
+use super::statement::Statement;
 use crate::money::Currency;
 
 /// A charge as an event shows it.
@@ -49,6 +49,7 @@ impl Charge {
         include_str!("sql/charge.sql"),
         include_str!("sql/given_back.sql"),
         include_str!("sql/take_back.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Instant, Metadata, NonNegative, Reference, Text, read};
 use super::grant::Grant;
+use super::statement::Statement;
 use crate::money::Currency;
 
 /// A line of a session.
@@ -101,6 +101,7 @@ impl CheckoutSession {
         include_str!("sql/record_applied.sql"),
         include_str!("sql/checkout_session.sql"),
         include_str!("sql/grants.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded.sql")
     );
 

@@ -4,8 +4,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Instant, Text, read};
+use super::statement::Statement;
 use crate::money::Currency;
 
 /// An account as an event shows it.
@@ -40,6 +40,7 @@ impl ConnectedAccount {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/connected_account.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 

@@ -4,8 +4,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use super::statement::Statement;
 use crate::money::Currency;
 
 /// A dispute as an event shows it.
@@ -55,6 +55,7 @@ impl Dispute {
         include_str!("sql/dispute.sql"),
         include_str!("sql/take_back.sql"),
         include_str!("sql/dispute_posted.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 

@@ -7,10 +7,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
 use super::invoice_line::Line;
 use super::list::List;
+use super::statement::Statement;
 use crate::money::Currency;
 
 /// An invoice as an event shows it.
@@ -73,6 +73,7 @@ impl Invoice {
         include_str!("sql/invoice.sql"),
         include_str!("sql/invoice_order.sql"),
         include_str!("sql/take_back.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 

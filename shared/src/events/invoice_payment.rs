@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use super::statement::Statement;
 use crate::money::Currency;
 
 /// An invoice payment as an event shows it.
@@ -46,6 +46,7 @@ impl InvoicePayment {
         include_str!("sql/invoice_payment.sql"),
         include_str!("sql/invoice_order.sql"),
         include_str!("sql/take_back.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded.sql")
     );
 

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use super::statement::Statement;
 use crate::money::Currency;
 
 /// A payment intent as an event shows it.
@@ -37,6 +37,7 @@ impl PaymentIntent {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/payment_intent.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 

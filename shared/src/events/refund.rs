@@ -4,8 +4,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use super::statement::Statement;
 use crate::money::Currency;
 
 /// A refund as an event shows it.
@@ -71,6 +71,7 @@ impl Refund {
         include_str!("sql/refund.sql"),
         include_str!("sql/given_back.sql"),
         include_str!("sql/take_back.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 

@@ -4,9 +4,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
 use super::list::List;
+use super::statement::Statement;
 use crate::money::Currency;
 
 /// A subscription as an event shows it.
@@ -75,6 +75,7 @@ impl Subscription {
     pub const STATEMENT: &str = concat!(
         include_str!("sql/record_applied.sql"),
         include_str!("sql/subscription.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 
