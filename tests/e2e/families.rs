@@ -2,6 +2,7 @@
 //! no order of deliveries ends elsewhere.
 
 mod amounts;
+mod catalogue;
 mod coaching;
 mod connect;
 mod disputes;
