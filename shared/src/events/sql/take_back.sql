@@ -1,5 +1,5 @@
--- What goes back to the buyer takes back what was granted. Expects `payment`: order_id (what it
--- paid for, as far as that is known), amount_returned and returned_at.
+-- What goes back to the buyer takes back what was granted. Expects `payment`: order_id (what it paid for, where that
+-- is known), amount_returned and returned_at.
 --
 -- Refunds and lost disputes that together make the whole order take back all that it granted; a part of it takes
 -- back nothing. A refund that fails and a dispute that is won give everything back.
