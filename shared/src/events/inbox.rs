@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use rand::Rng;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgDatabaseError};
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Postgres, Row};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
+use sqlx::{AssertSqlSafe, Row};
 use time::OffsetDateTime;
 
 use super::effect::Effect;
 use super::envelope::{Event, Payload};
 use super::field::Text;
+use super::statement::Statement;
 use crate::db::Statements;
 use crate::failure::Failure;
 
@@ -237,12 +237,12 @@ pub async fn record_failed(
 
 /// Binds an event and its effect to the family's statement.
 fn bound<'q>(
-    statement: Query<'q, Postgres, PgArguments>,
+    statement: Statement<'q>,
     event: &'q Event<'_>,
     effect: &'q Effect,
     source: Source,
     rank: i64,
-) -> Query<'q, Postgres, PgArguments> {
+) -> Statement<'q> {
     effect.bind(own_values(statement, event, source).bind([rank, held_for_us(event)]))
 }
 
@@ -252,11 +252,7 @@ fn held_for_us(event: &Event<'_>) -> i64 {
 }
 
 /// Binds $1 to $8. An event whose envelope lacks one of these never comes here: it is recorded as failed.
-fn own_values<'q>(
-    statement: Query<'q, Postgres, PgArguments>,
-    event: &'q Event<'_>,
-    source: Source,
-) -> Query<'q, Postgres, PgArguments> {
+fn own_values<'q>(statement: Statement<'q>, event: &'q Event<'_>, source: Source) -> Statement<'q> {
     let text = match event.payload() {
         Payload::Text(text) => Some(text),
         Payload::Raw(_) => None,
