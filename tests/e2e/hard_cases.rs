@@ -40,14 +40,18 @@ async fn what_was_deleted_stays_deleted_whatever_comes_late() {
     assert_eq!(count(&stack, "select count(*) from recoup.customers where deleted_at is null").await, 0);
 
     for (kind, object) in [
-        ("product", json!({"id": "prod_1", "object": "product", "active": true, "name": "A", "metadata": {}})),
+        (
+            "product",
+            json!({"id": "prod_1", "object": "product", "active": true, "name": "A", "metadata": {}}),
+        ),
         (
             "price",
             json!({"id": "price_1", "object": "price", "active": true, "currency": "eur", "product": "prod_1",
                 "unit_amount": 100, "metadata": {}}),
         ),
     ] {
-        let of = |id: &str, step: &str, seconds| event(id, &format!("{kind}.{step}"), seconds, object.clone());
+        let of =
+            |id: &str, step: &str, seconds| event(id, &format!("{kind}.{step}"), seconds, object.clone());
         let late = [of("evt_d", "deleted", 20), of("evt_c", "created", 0), of("evt_u", "updated", 20)];
         same_rows_in_any_order(&stack, &http, &late).await;
         let back = "select count(*) from recoup.catalog_items where deleted_at is null";
@@ -151,7 +155,8 @@ async fn a_line_that_maps_to_nothing_is_an_order_with_a_gap() {
         .await,
         ["paid 500 t"]
     );
-    let priced = "select count(*) from recoup.order_items as i join recoup.catalog_items as c on c.id = i.price_id";
+    let priced =
+        "select count(*) from recoup.order_items as i join recoup.catalog_items as c on c.id = i.price_id";
     assert_eq!(count(&stack, priced).await, 1);
     assert_eq!(grants(&stack).await, (0, 0));
 }

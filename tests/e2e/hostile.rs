@@ -253,8 +253,7 @@ fn the_large_and_the_deep_are_kept() {
     let customer = r#"{"id":"cus_1","object":"customer","email":"PLANTED me@example.com"}"#;
     let large = format!(r#"{{"id":"cus_l","name":"{}"}}"#, "é".repeat(500_000));
     let deep = format!("{}1{}", "[".repeat(300_000), "]".repeat(300_000));
-    let deeper =
-        format!(r#"{{"id":"cus_d","a":{}1{}}}"#, r#"{"a":"#.repeat(90_000), "}".repeat(90_000));
+    let deeper = format!(r#"{{"id":"cus_d","a":{}1{}}}"#, r#"{"a":"#.repeat(90_000), "}".repeat(90_000));
     let mut largest = event("evt_largest", "customer.created", customer);
     largest.resize(BODY_BYTES_MAX, b' ');
     let cases: [(Vec<u8>, &str); 9] = [

@@ -133,7 +133,8 @@ impl Receiver {
 
     /// What the inbox says of an event.
     pub async fn reason(&self, event: &str) -> Option<String> {
-        let query = sqlx::query_scalar("select last_error from recoup.webhook_events where id = $1").bind(event);
+        let query =
+            sqlx::query_scalar("select last_error from recoup.webhook_events where id = $1").bind(event);
         query.fetch_one(&self.stack.pool).await.expect("a reason")
     }
 

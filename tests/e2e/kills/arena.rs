@@ -71,7 +71,11 @@ impl Arena {
     }
 
     /// Delivers, and has `then` done while the gate holds the message that it is armed for, if it comes.
-    pub async fn deliver_until_held(&self, case: &Case, then: impl AsyncFnOnce()) -> (Answer, Option<Message>) {
+    pub async fn deliver_until_held(
+        &self,
+        case: &Case,
+        then: impl AsyncFnOnce(),
+    ) -> (Answer, Option<Message>) {
         let delivery = self.deliver(case);
         tokio::pin!(delivery);
         tokio::select! {

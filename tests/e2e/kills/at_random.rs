@@ -88,7 +88,8 @@ async fn a_thousand_kills_at_random_lose_and_double_nothing() {
     settle(&calm).await;
     let expected = records_of(&calm).await;
 
-    let stormy = eager().functions(["webhook"]).instances("webhook", AT_A_TIME).start().await.expect("a stack");
+    let stormy =
+        eager().functions(["webhook"]).instances("webhook", AT_A_TIME).start().await.expect("a stack");
     // The lines of sessions are asked of the Stripe that knows them.
     let api_base = calm.stripe.api_base();
     let change = |config: &mut FunctionConfig| {

@@ -17,8 +17,10 @@ pub struct Case {
 }
 
 impl Case {
-    /// The same with objects of its own: each id ends in `_mark`.
+    /// The same with objects of its own: each id ends in the case's name and the mark.
     pub fn marked(&self, mark: &str) -> Case {
+        let mark =
+            &format!("{}_{mark}", self.name.replace(|letter: char| !letter.is_ascii_alphabetic(), "_"));
         let marked = |event: &Value| {
             let mut event = event.clone();
             rename(&mut event, mark);
@@ -46,7 +48,10 @@ fn rename(value: &mut Value, mark: &str) {
     match value {
         Value::Object(fields) => {
             // A payout is `in_transit`, which is no invoice.
-            fields.iter_mut().filter(|(name, _)| *name != "status").for_each(|(_, inner)| rename(inner, mark));
+            fields
+                .iter_mut()
+                .filter(|(name, _)| *name != "status")
+                .for_each(|(_, inner)| rename(inner, mark));
         }
         Value::Array(items) => items.iter_mut().for_each(|inner| rename(inner, mark)),
         Value::String(text) => {
