@@ -95,11 +95,11 @@ async fn an_open_invoice_is_paid_by_its_payment_intent() {
 #[tokio::test]
 async fn a_bank_debit_pays_an_invoice_later() {
     let api = Api::start().await;
+    api.stripe.set_clock(1_770_000_000);
     let (buyer, invoice) = draft(&api, 1, "").await;
     let debit = "type=sepa_debit&sepa_debit[iban]=AT611904300234573201&billing_details[email]=a@example.com";
     let debit = id(&api.make("/v1/payment_methods", debit).await);
     api.make(&format!("/v1/payment_methods/{debit}/attach"), &format!("customer={buyer}")).await;
-    api.stripe.set_clock(1_770_000_000);
     let path = format!("/v1/invoices/{}", id(&invoice));
     let under_way = api.make(&format!("{path}/pay"), &format!("payment_method={debit}")).await;
     assert_eq!(under_way["status"], "open");
