@@ -52,7 +52,8 @@ async fn an_account_is_restricted_until_it_is_verified_and_tells_so_itself() {
 
     api.stripe.settle(std::time::Duration::from_secs(5)).await.expect("the receiver answers 200");
     let told = connect_hook.deliveries();
-    let previous: Vec<_> = told.iter().map(|one| one.event()["data"]["previous_attributes"].clone()).collect();
+    let previous: Vec<_> =
+        told.iter().map(|one| one.event()["data"]["previous_attributes"].clone()).collect();
     assert_eq!(previous.len(), 3);
     assert_eq!(previous[0], serde_json::json!({ "metadata": { "tier": "silver" } }));
     assert_eq!(previous[1]["charges_enabled"], false);

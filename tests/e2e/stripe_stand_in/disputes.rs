@@ -51,7 +51,8 @@ async fn a_dispute_takes_the_money_and_its_fee_and_gives_them_back_when_won() {
     let expand = "type=adjustment&expand[]=data.source";
     let transactions = api.read("/v1/balance_transactions", expand).await;
     assert_eq!(transactions["data"][0]["source"]["status"], "won");
-    let net: i64 = transactions["data"].as_array().unwrap().iter().filter_map(|one| one["net"].as_i64()).sum();
+    let net: i64 =
+        transactions["data"].as_array().unwrap().iter().filter_map(|one| one["net"].as_i64()).sum();
     assert_eq!(net, 0);
 }
 

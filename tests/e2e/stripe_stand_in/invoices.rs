@@ -7,7 +7,8 @@ use super::api::{Api, id, ids};
 async fn draft(api: &Api, items: u32, more: &str) -> (String, Value) {
     let buyer = id(&api.make("/v1/customers", "email=a@example.com&name=Ann").await);
     for number in 1..=items {
-        let form = format!("customer={buyer}&amount={}&currency=usd&description=Item {number}", number * 1000);
+        let form =
+            format!("customer={buyer}&amount={}&currency=usd&description=Item {number}", number * 1000);
         api.make("/v1/invoiceitems", &form).await;
     }
     let form = format!("customer={buyer}&pending_invoice_items_behavior=include{more}");
@@ -19,7 +20,10 @@ async fn draft(api: &Api, items: u32, more: &str) -> (String, Value) {
 async fn a_draft_takes_pending_items_and_follows_them() {
     let api = Api::start().await;
     let (buyer, invoice) = draft(&api, 2, "").await;
-    assert_eq!((&invoice["status"], &invoice["total"], &invoice["number"]), (&json!("draft"), &json!(3000), &Value::Null));
+    assert_eq!(
+        (&invoice["status"], &invoice["total"], &invoice["number"]),
+        (&json!("draft"), &json!(3000), &Value::Null)
+    );
     let listed = api.read("/v1/invoiceitems", &format!("invoice={}", id(&invoice))).await;
     assert_eq!(ids(&listed).len(), 2);
     assert_eq!(ids(&api.read("/v1/invoiceitems", "pending=true").await), [""; 0]);
@@ -53,7 +57,8 @@ async fn an_open_invoice_is_paid_by_its_payment_intent() {
     assert_eq!(api.post(&format!("{path}/finalize"), "").await.status, 400);
     assert_eq!(api.post(&format!("{path}/pay"), "").await.error().1, "resource_missing", "nobody has a card");
 
-    let bad = api.make("/v1/payment_methods/pm_card_chargeCustomerFail/attach", &format!("customer={buyer}")).await;
+    let bad =
+        api.make("/v1/payment_methods/pm_card_chargeCustomerFail/attach", &format!("customer={buyer}")).await;
     let declined = api.post(&format!("{path}/pay"), &format!("payment_method={}", id(&bad))).await;
     assert_eq!((declined.status, declined.error().1), (402, "card_declined"));
     let good = api.make("/v1/payment_methods/pm_card_visa/attach", &format!("customer={buyer}")).await;
@@ -156,7 +161,8 @@ async fn a_draft_that_advances_is_finalized_and_collected_within_the_hour() {
     api.stripe.set_clock(1_770_000_000);
     let (buyer, invoice) = draft(&api, 1, "&auto_advance=true").await;
     let card = id(&api.make("/v1/payment_methods/pm_card_visa/attach", &format!("customer={buyer}")).await);
-    api.make(&format!("/v1/customers/{buyer}"), &format!("invoice_settings[default_payment_method]={card}")).await;
+    api.make(&format!("/v1/customers/{buyer}"), &format!("invoice_settings[default_payment_method]={card}"))
+        .await;
     assert_eq!(invoice["automatically_finalizes_at"], 1_770_003_600);
     api.stripe.set_clock(1_770_003_599);
     let path = format!("/v1/invoices/{}", id(&invoice));
@@ -169,7 +175,8 @@ async fn a_draft_that_advances_is_finalized_and_collected_within_the_hour() {
     assert_eq!((&sent["status"], &sent["due_date"]), (&json!("open"), &json!(1_770_003_600 + 7 * 86_400)));
     assert_eq!(api.stripe.event_types().pop().unwrap(), "invoice.sent");
     assert_eq!(ids(&api.read("/v1/invoices", "collection_method=send_invoice").await), [id(&sent)]);
-    let paid = api.read("/v1/invoices", &format!("status=paid&customer={buyer}&created[lte]=1770000000")).await;
+    let paid =
+        api.read("/v1/invoices", &format!("status=paid&customer={buyer}&created[lte]=1770000000")).await;
     assert_eq!(ids(&paid), [id(&invoice)]);
 }
 

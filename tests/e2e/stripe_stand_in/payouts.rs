@@ -51,7 +51,11 @@ async fn a_payout_is_canceled_or_sent_back_and_the_money_returns() {
     assert_eq!(balance(&api).await.0, 1912);
     assert_eq!(api.post(&format!("/v1/payouts/{payout}/cancel"), "").await.status, 400);
     api.stripe.set_clock(START + 3 * DAY);
-    assert_eq!(api.read(&format!("/v1/payouts/{payout}"), "").await["status"], "canceled", "and does not arrive");
+    assert_eq!(
+        api.read(&format!("/v1/payouts/{payout}"), "").await["status"],
+        "canceled",
+        "and does not arrive"
+    );
 
     let payout = id(&api.make("/v1/payouts", "amount=1000&currency=usd").await);
     api.make(&format!("/v1/test_helpers/payouts/{payout}/pay"), "").await;

@@ -66,8 +66,12 @@ async fn a_first_payment_makes_it_active_and_time_renews_it() {
     );
     let item = &subscription["items"]["data"][0];
     let february = 1_772_272_800; // 2026-02-28, 10:00
-    assert_eq!((&item["current_period_start"], &item["current_period_end"]), (&json!(START), &json!(february)));
-    let invoice = api.read(&format!("/v1/invoices/{}", subscription["latest_invoice"].as_str().unwrap()), "").await;
+    assert_eq!(
+        (&item["current_period_start"], &item["current_period_end"]),
+        (&json!(START), &json!(february))
+    );
+    let invoice =
+        api.read(&format!("/v1/invoices/{}", subscription["latest_invoice"].as_str().unwrap()), "").await;
     assert_eq!(
         (&invoice["status"], &invoice["amount_paid"], &invoice["billing_reason"]),
         (&json!("paid"), &json!(3000), &json!("subscription_create"))
@@ -95,7 +99,8 @@ async fn a_first_payment_makes_it_active_and_time_renews_it() {
     let march = 1_774_951_200; // 2026-03-31, 10:00: the 31st is back
     assert_eq!(renewed["items"]["data"][0]["current_period_end"], march);
 
-    let cancel = api.make(&format!("/v1/subscriptions/{}", id(&subscription)), "cancel_at_period_end=true").await;
+    let cancel =
+        api.make(&format!("/v1/subscriptions/{}", id(&subscription)), "cancel_at_period_end=true").await;
     assert_eq!((&cancel["status"], &cancel["cancel_at"]), (&json!("active"), &json!(march)));
     api.stripe.set_clock(march + DAY);
     assert_eq!(api.stripe.event_types().last().unwrap(), "customer.subscription.deleted");
@@ -109,7 +114,8 @@ async fn a_card_that_fails_later_makes_it_past_due_and_ends_it() {
     api.stripe.set_clock(START);
     let (price, buyer) = (plan(&api).await, customer(&api, "pm_card_visa").await);
     let subscription = id(&subscribe(&api, &buyer, &price, "").await);
-    let bad = api.make("/v1/payment_methods/pm_card_chargeCustomerFail/attach", &format!("customer={buyer}")).await;
+    let bad =
+        api.make("/v1/payment_methods/pm_card_chargeCustomerFail/attach", &format!("customer={buyer}")).await;
     let form = format!("default_payment_method={}", id(&bad));
     api.make(&format!("/v1/subscriptions/{subscription}"), &form).await;
 
@@ -138,11 +144,16 @@ async fn a_first_payment_that_fails_leaves_it_incomplete_until_it_expires() {
     let form = format!("customer={buyer}&items[0][price]={price}");
     let refused = api.post("/v1/subscriptions", &form).await;
     assert_eq!((refused.status, refused.error().1), (400, "resource_missing"), "nothing can pay it");
-    let bad = api.make("/v1/payment_methods/pm_card_chargeCustomerFail/attach", &format!("customer={buyer}")).await;
+    let bad =
+        api.make("/v1/payment_methods/pm_card_chargeCustomerFail/attach", &format!("customer={buyer}")).await;
     let form = format!("{form}&default_payment_method={}", id(&bad));
     let strict = api.post("/v1/subscriptions", &format!("{form}&payment_behavior=error_if_incomplete")).await;
     assert_eq!((strict.status, strict.error().1), (402, "card_declined"));
-    assert_eq!(ids(&api.read("/v1/subscriptions", "status=all").await), [""; 0], "and it left nothing behind");
+    assert_eq!(
+        ids(&api.read("/v1/subscriptions", "status=all").await),
+        [""; 0],
+        "and it left nothing behind"
+    );
 
     let subscription = api.make("/v1/subscriptions", &form).await;
     assert_eq!(subscription["status"], "incomplete");
@@ -150,14 +161,18 @@ async fn a_first_payment_that_fails_leaves_it_incomplete_until_it_expires() {
     // Another card, before the day is over.
     let good = api.make("/v1/payment_methods/pm_card_visa/attach", &format!("customer={buyer}")).await;
     let invoice = subscription["latest_invoice"].as_str().unwrap();
-    let paid = api.make(&format!("/v1/invoices/{invoice}/pay"), &format!("payment_method={}", id(&good))).await;
+    let paid =
+        api.make(&format!("/v1/invoices/{invoice}/pay"), &format!("payment_method={}", id(&good))).await;
     assert_eq!((&paid["status"], &paid["attempt_count"]), (&json!("paid"), &json!(2)));
     assert_eq!(api.read(&format!("/v1/subscriptions/{}", id(&subscription)), "").await["status"], "active");
 
     let lost = api.make("/v1/subscriptions", &form).await;
     api.stripe.advance_clock(DAY);
     let lost = api.read(&format!("/v1/subscriptions/{}", id(&lost)), "expand[]=latest_invoice").await;
-    assert_eq!((&lost["status"], &lost["latest_invoice"]["status"]), (&json!("incomplete_expired"), &json!("void")));
+    assert_eq!(
+        (&lost["status"], &lost["latest_invoice"]["status"]),
+        (&json!("incomplete_expired"), &json!("void"))
+    );
 }
 
 #[tokio::test]

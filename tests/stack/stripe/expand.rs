@@ -46,7 +46,9 @@ fn walk_inside(call: &Call, value: &mut Value, within: (&str, &str), names: &[&s
     match (object, path.as_str()) {
         ("event", _) => return refuse(),
         // Lists that are in the object only where they were asked for.
-        ("checkout.session", "line_items") => include(value, name, |session| line_items::embedded(call, session)),
+        ("checkout.session", "line_items") => {
+            include(value, name, |session| line_items::embedded(call, session));
+        }
         ("charge", "refunds") => include(value, name, |charge| charges::embedded_refunds(call, charge)),
         ("customer", "subscriptions") => {
             include(value, name, |customer| subscriptions::embedded(call, customer));

@@ -79,12 +79,9 @@ impl Kind {
             }
             Self::Customer => &["email"],
             Self::Dispute => &["charge", "payment_intent"],
-            Self::Invoice => &[
-                "customer",
-                "status",
-                "collection_method",
-                "parent.subscription_details.subscription",
-            ],
+            Self::Invoice => {
+                &["customer", "status", "collection_method", "parent.subscription_details.subscription"]
+            }
             Self::InvoiceItem => &["customer", "invoice"],
             Self::InvoicePayment => &["invoice", "status", "payment.payment_intent", "payment.type"],
             Self::PaymentMethod => &["customer", "type"],

@@ -73,7 +73,9 @@ pub fn route(
         ("POST", ["invoices", id]) => invoices::update(call, id, params),
         ("DELETE", ["invoices", id]) => invoices::delete(call, id, params),
         ("POST", ["invoices", id, "finalize"]) => invoice_steps::finalize(call, id, params),
-        ("POST", ["invoices", id, "mark_uncollectible"]) => invoice_steps::mark_uncollectible(call, id, params),
+        ("POST", ["invoices", id, "mark_uncollectible"]) => {
+            invoice_steps::mark_uncollectible(call, id, params)
+        }
         ("POST", ["invoices", id, "pay"]) => invoice_steps::pay(call, id, params),
         ("POST", ["invoices", id, "send"]) => invoice_steps::send(call, id, params),
         ("POST", ["invoices", id, "void"]) => invoice_steps::void(call, id, params),

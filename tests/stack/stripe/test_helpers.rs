@@ -28,10 +28,10 @@ use super::json;
 use super::kinds::Kind;
 use super::limits::{ApiFault, Limits, RateLimit};
 use super::pages::Reply;
-use super::resources::dispute_steps::{self, Judgement};
-use super::resources::{account, accounts, disputes, payments, payout_steps, payouts};
 use super::resources::checkout_buyer::{self, Buyer, Outcome};
+use super::resources::dispute_steps::{self, Judgement};
 use super::resources::refunds::{self, RefundHabit, RefundOutcome};
+use super::resources::{account, accounts, disputes, payments, payout_steps, payouts};
 use super::world::Call;
 
 /// Carries an action out; `None` when there is none of that name.

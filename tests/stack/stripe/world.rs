@@ -242,11 +242,7 @@ fn keys(kind: Kind, object: &Value) -> Vec<Key> {
 fn values_at<'v>(object: &'v Value, path: &str) -> Vec<&'v Value> {
     path.split('.').fold(vec![object], |values, name| match name.strip_suffix("[]") {
         None => values.into_iter().filter_map(|value| value.get(name)).collect(),
-        Some(list) => values
-            .into_iter()
-            .filter_map(|value| value.get(list)?.as_array())
-            .flatten()
-            .collect(),
+        Some(list) => values.into_iter().filter_map(|value| value.get(list)?.as_array()).flatten().collect(),
     })
 }
 

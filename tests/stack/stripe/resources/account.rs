@@ -11,7 +11,8 @@ use crate::stripe::world::{Books, Call};
 
 /// The account that the request is made for.
 pub fn own(call: &Call) -> Arc<str> {
-    let connected = platform_books(call).table(Kind::Account).and_then(|accounts| accounts.get(&call.account));
+    let connected =
+        platform_books(call).table(Kind::Account).and_then(|accounts| accounts.get(&call.account));
     connected.cloned().unwrap_or_else(|| platform(call))
 }
 

@@ -17,8 +17,19 @@ const REQUIRED: [&str; 4] =
 pub fn create(call: &mut Call, params: Params) -> Result<Arc<str>> {
     params.allow(
         &["country", "default_currency", "email", "metadata", "type"],
-        &["account_token", "business_profile", "business_type", "capabilities", "company", "controller",
-            "documents", "external_account", "individual", "settings", "tos_acceptance"],
+        &[
+            "account_token",
+            "business_profile",
+            "business_type",
+            "capabilities",
+            "company",
+            "controller",
+            "documents",
+            "external_account",
+            "individual",
+            "settings",
+            "tos_acceptance",
+        ],
     )?;
     let kind = params.one_of("type", &["custom", "express", "standard"])?.unwrap_or("standard");
     let id = call.new_id("acct_1", 15);
@@ -47,8 +58,18 @@ pub fn ensure(call: &mut Call, id: &str) {
 pub fn update(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
     params.allow(
         &["default_currency", "email", "metadata"],
-        &["account_token", "business_profile", "business_type", "capabilities", "company", "documents",
-            "external_account", "individual", "settings", "tos_acceptance"],
+        &[
+            "account_token",
+            "business_profile",
+            "business_type",
+            "capabilities",
+            "company",
+            "documents",
+            "external_account",
+            "individual",
+            "settings",
+            "tos_acceptance",
+        ],
     )?;
     let old = call.find(Kind::Account, id)?;
     let mut object = old.clone();

@@ -99,8 +99,7 @@ pub fn move_funds(call: &mut Call, dispute: &mut Value, withdrawn: bool) {
     let transaction = balance_transactions::post_dispute(call, dispute, withdrawn);
     let old = dispute.clone();
     dispute["balance_transactions"].as_array_mut().expect("it was made as a list").push(transaction);
-    let event =
-        if withdrawn { "charge.dispute.funds_withdrawn" } else { "charge.dispute.funds_reinstated" };
+    let event = if withdrawn { "charge.dispute.funds_withdrawn" } else { "charge.dispute.funds_reinstated" };
     call.update(Kind::Dispute, &old, dispute, event);
 }
 

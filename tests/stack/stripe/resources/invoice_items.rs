@@ -11,10 +11,8 @@ use crate::stripe::kinds::Kind;
 use crate::stripe::pages::{self, Filter, Reply, Sort};
 use crate::stripe::world::{Call, deleted};
 
-const FILTERS: [Filter; 2] = [
-    Filter::new("customer", Sort::Id(Kind::Customer)),
-    Filter::new("invoice", Sort::Id(Kind::Invoice)),
-];
+const FILTERS: [Filter; 2] =
+    [Filter::new("customer", Sort::Id(Kind::Customer)), Filter::new("invoice", Sort::Id(Kind::Invoice))];
 
 const OTHERS: [&str; 11] = [
     "customer_account",
@@ -47,9 +45,10 @@ pub fn create(call: &mut Call, params: Params) -> Result<Arc<str>> {
     let priced = price(call, params)?;
     let quantity = money::positive(params, "quantity")?.unwrap_or(1);
     let (currency, unit) = match &priced {
-        Some(price) => {
-            (price["currency"].as_str().unwrap_or_default().to_owned(), price["unit_amount"].as_i64().unwrap_or_default())
-        }
+        Some(price) => (
+            price["currency"].as_str().unwrap_or_default().to_owned(),
+            price["unit_amount"].as_i64().unwrap_or_default(),
+        ),
         None => (money::currency(params)?, amount(params)?.ok_or_else(|| ApiError::missing("amount"))?),
     };
     let details = priced.as_ref().map(|price| json!({ "price": price["id"], "product": price["product"] }));
@@ -93,7 +92,8 @@ fn amount(params: Params) -> Result<Option<i64>> {
 }
 
 pub fn update(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
-    params.allow(&["amount", "description", "metadata"], &[&OTHERS[..], &["pricing", "quantity"]].concat())?;
+    params
+        .allow(&["amount", "description", "metadata"], &[&OTHERS[..], &["pricing", "quantity"]].concat())?;
     let mut item = find_open(call, id)?;
     if let Some(amount) = amount(params)? {
         item["amount"] = amount.into();
@@ -136,7 +136,9 @@ fn bill_again(call: &mut Call, item: &Value) {
 /// Items that no invoice bills yet, oldest first.
 pub fn pending(call: &Call, customer: &str, currency: Option<&str>) -> Vec<Value> {
     let mut items = call.all_where(Kind::InvoiceItem, "customer", customer);
-    items.retain(|item| item["invoice"].is_null() && currency.is_none_or(|currency| item["currency"] == currency));
+    items.retain(|item| {
+        item["invoice"].is_null() && currency.is_none_or(|currency| item["currency"] == currency)
+    });
     items.reverse();
     items
 }

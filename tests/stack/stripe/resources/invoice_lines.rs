@@ -90,7 +90,14 @@ pub fn put(call: &mut Call, invoice: &mut Value, mut lines: Vec<Value>) {
         line["invoice"] = (*id).into();
     }
     let total: i64 = lines.iter().filter_map(|line| line["amount"].as_i64()).sum();
-    for field in ["amount_due", "amount_remaining", "subtotal", "subtotal_excluding_tax", "total", "total_excluding_tax"] {
+    for field in [
+        "amount_due",
+        "amount_remaining",
+        "subtotal",
+        "subtotal_excluding_tax",
+        "total",
+        "total_excluding_tax",
+    ] {
         invoice[field] = total.into();
     }
     invoice["lines"] = json!({

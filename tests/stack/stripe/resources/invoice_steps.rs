@@ -51,7 +51,8 @@ pub fn open(call: &mut Call, mut invoice: Value) -> Result<Value> {
     let id = invoice["id"].as_str().unwrap_or_default().to_owned();
     let mut customer = call.linked(Kind::Customer, &invoice["customer"]);
     let number = customer["next_invoice_sequence"].as_i64().unwrap_or(1);
-    invoice["number"] = format!("{}-{number:04}", customer["invoice_prefix"].as_str().unwrap_or_default()).into();
+    invoice["number"] =
+        format!("{}-{number:04}", customer["invoice_prefix"].as_str().unwrap_or_default()).into();
     customer["next_invoice_sequence"] = (number + 1).into();
     call.replace(Kind::Customer, &customer);
     invoice["status"] = "open".into();
@@ -107,7 +108,8 @@ fn settle(call: &mut Call, mut invoice: Value, collected: bool) -> Value {
 
 /// `POST /v1/invoices/:id/pay`. A draft is finalized first.
 pub fn pay(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
-    params.allow(&["paid_out_of_band", "payment_method"], &["forgive", "mandate", "off_session", "source"])?;
+    params
+        .allow(&["paid_out_of_band", "payment_method"], &["forgive", "mandate", "off_session", "source"])?;
     let mut invoice = call.find(Kind::Invoice, id)?;
     if invoice["status"] == "draft" {
         invoice = open(call, invoice)?;
@@ -241,7 +243,8 @@ pub fn send(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
 /// The draft's hour is over.
 pub fn finalize_by_itself(call: &mut Call, id: &str) {
     let draft = call.get(Kind::Invoice, id);
-    let Some(draft) = draft.filter(|draft| draft["status"] == "draft" && draft["auto_advance"] == true) else {
+    let Some(draft) = draft.filter(|draft| draft["status"] == "draft" && draft["auto_advance"] == true)
+    else {
         return;
     };
     let behavior = subscription_billing::of_invoice(call, &draft)

@@ -215,7 +215,14 @@ pub fn check_draft(invoice: &Value, step: &str) -> Result<()> {
 
 pub fn update(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
     params.allow(
-        &["auto_advance", "default_payment_method", "description", "footer", "metadata", "statement_descriptor"],
+        &[
+            "auto_advance",
+            "default_payment_method",
+            "description",
+            "footer",
+            "metadata",
+            "statement_descriptor",
+        ],
         &[&OTHERS[..], &["collection_method", "days_until_due"]].concat(),
     )?;
     let old = call.find(Kind::Invoice, id)?;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::test_methods::{self, SEPA, no_billing_details};
 use super::fields;
+use super::test_methods::{self, SEPA, no_billing_details};
 use crate::stripe::errors::{ApiError, Result};
 use crate::stripe::form::Params;
 use crate::stripe::kinds::Kind;
@@ -40,7 +40,10 @@ pub fn resolve(call: &mut Call, id: &str, param: &str, billing: Option<&Value>) 
 }
 
 pub fn create(call: &mut Call, params: Params) -> Result<Arc<str>> {
-    params.allow(&["billing_details", "card", "metadata", "sepa_debit", "type"], &["us_bank_account", "customer"])?;
+    params.allow(
+        &["billing_details", "card", "metadata", "sepa_debit", "type"],
+        &["us_bank_account", "customer"],
+    )?;
     params.required("type")?;
     let kind = params.one_of("type", &["card", SEPA])?.expect("it is required");
     let entries = params.entries(kind)?.ok_or_else(|| ApiError::missing(kind))?;
@@ -55,7 +58,8 @@ pub fn create(call: &mut Call, params: Params) -> Result<Arc<str>> {
     } else {
         inner.allow(&["token"], &["cvc", "exp_month", "exp_year", "networks", "number"])?;
         let token = inner.required("token")?;
-        let named = test_methods::named(token).filter(|(kind, _)| *kind == "card" && token.starts_with("tok_"));
+        let named =
+            test_methods::named(token).filter(|(kind, _)| *kind == "card" && token.starts_with("tok_"));
         named.ok_or_else(|| ApiError::no_such("token", token, "card[token]", 400))?.1
     };
     let billing = billing_details(params)?;
@@ -125,7 +129,8 @@ pub fn detach(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
     params.allow(&[], &[])?;
     let old = call.find(Kind::PaymentMethod, id)?;
     if old["customer"].is_null() {
-        let message = "The payment method you provided is not attached to a customer so detachment is impossible.";
+        let message =
+            "The payment method you provided is not attached to a customer so detachment is impossible.";
         return Err(ApiError::refused(None, message, None));
     }
     let mut method = old.clone();

@@ -119,8 +119,7 @@ pub fn authenticate(call: &mut Call, intent: &Value, confirmed: bool) -> Result<
         invoice_steps::hear_of_failure(call, &intent);
         return Ok(intent);
     }
-    let attempt =
-        if intent["capture_method"] == "manual" { Attempt::Authorized } else { Attempt::Captured };
+    let attempt = if intent["capture_method"] == "manual" { Attempt::Authorized } else { Attempt::Captured };
     attempt_to_pay(call, &mut intent, &method, attempt, &amount).map(|()| intent)
 }
 

@@ -20,7 +20,9 @@ pub fn pay_out(call: &mut Call, params: Params) -> Result<Arc<str>> {
     let currency = super::money::currency(params)?;
     let mut paid_out: Vec<Value> = balance_transactions::all(call);
     paid_out.retain(|transaction| {
-        transaction["currency"] == *currency && transaction["status"] == "available" && transaction["payout"].is_null()
+        transaction["currency"] == *currency
+            && transaction["status"] == "available"
+            && transaction["payout"].is_null()
     });
     let amount: i64 = paid_out.iter().filter_map(|transaction| transaction["net"].as_i64()).sum();
     if amount <= 0 {

@@ -14,8 +14,7 @@ use crate::stripe::kinds::Kind;
 use crate::stripe::pages::{Filter, Sort};
 use crate::stripe::world::Call;
 
-pub const FILTERS: [Filter; 2] =
-    [Filter::new("destination", Sort::Text), Filter::new("status", Sort::Text)];
+pub const FILTERS: [Filter; 2] = [Filter::new("destination", Sort::Text), Filter::new("status", Sort::Text)];
 
 /// A payout reaches the bank two days later.
 const ARRIVES_AFTER_SECONDS: i64 = 2 * 24 * 3600;
@@ -111,7 +110,7 @@ pub fn tell(call: &mut Call, payout: &Value, event: &str) -> Arc<str> {
 
 /// It reaches the bank, unless it was stopped before.
 pub fn arrive(call: &mut Call, id: &str) {
-    let waits = call.get(Kind::Payout, id).filter(|payout| is_under_way(payout));
+    let waits = call.get(Kind::Payout, id).filter(is_under_way);
     if let Some(mut payout) = waits {
         payout["status"] = "paid".into();
         payout["trace_id"] = json!({ "status": "supported", "value": format!("0{}", call.now) });

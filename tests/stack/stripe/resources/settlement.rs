@@ -8,7 +8,9 @@ use crate::stripe::world::Call;
 
 /// The bank paid for a payment intent, or it did not. Whatever else ended the wait meanwhile goes first.
 pub fn bank_answers(call: &mut Call, intent: &str, paid: bool) {
-    let Some(intent) = call.get(Kind::PaymentIntent, intent).filter(|intent| intent["status"] == "processing") else {
+    let Some(intent) =
+        call.get(Kind::PaymentIntent, intent).filter(|intent| intent["status"] == "processing")
+    else {
         return;
     };
     let id = intent["id"].as_str().unwrap_or_default();

@@ -31,8 +31,10 @@ pub fn draft(call: &mut Call, subscription: &mut Value, reason: &'static str, au
     let mut invoice = invoices::build(call, &new);
     let trial = subscription["status"] == "trialing";
     let items = subscription["items"]["data"].as_array().cloned().unwrap_or_default();
-    let mut lines: Vec<Value> =
-        items.iter().map(|item| invoice_lines::of_subscription_item(call, subscription, item, trial)).collect();
+    let mut lines: Vec<Value> = items
+        .iter()
+        .map(|item| invoice_lines::of_subscription_item(call, subscription, item, trial))
+        .collect();
     let pending = invoice_items::pending(call, customer["id"].as_str().unwrap_or_default(), Some(&currency));
     lines.extend(pending.iter().map(|item| invoice_lines::of_item(call, item)).collect::<Vec<_>>());
     invoice_items::assign(call, &pending, &invoice);
@@ -44,7 +46,9 @@ pub fn draft(call: &mut Call, subscription: &mut Value, reason: &'static str, au
 /// Finalizes a subscription's draft and has it paid, where that is Stripe's to do.
 pub fn bill_now(call: &mut Call, draft: Value, collect: bool) {
     match invoice_steps::open(call, draft) {
-        Ok(invoice) if invoice["status"] == "open" && collect => invoice_steps::try_to_collect(call, &invoice),
+        Ok(invoice) if invoice["status"] == "open" && collect => {
+            invoice_steps::try_to_collect(call, &invoice);
+        }
         Ok(_) => {}
         Err(error) => tracing::warn!(error = %error.fields(), "a subscription's invoice stays a draft"),
     }
@@ -52,7 +56,9 @@ pub fn bill_now(call: &mut Call, draft: Value, collect: bool) {
 
 /// The invoice was paid: what waited for that becomes active.
 pub fn hear_of_paid(call: &mut Call, invoice: &Value) {
-    let Some(old) = of_invoice(call, invoice).filter(|old| old["latest_invoice"] == invoice["id"]) else { return };
+    let Some(old) = of_invoice(call, invoice).filter(|old| old["latest_invoice"] == invoice["id"]) else {
+        return;
+    };
     let mut subscription = old.clone();
     match old["status"].as_str() {
         Some("incomplete" | "past_due" | "unpaid") => {

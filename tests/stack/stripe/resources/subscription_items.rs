@@ -93,7 +93,10 @@ fn check_alike(items: &[Value]) -> Result<()> {
             return Err(ApiError::refused(None, message, Some("items")));
         }
         let recurring = |item: &Value| {
-            (item["price"]["recurring"]["interval"].clone(), item["price"]["recurring"]["interval_count"].clone())
+            (
+                item["price"]["recurring"]["interval"].clone(),
+                item["price"]["recurring"]["interval_count"].clone(),
+            )
         };
         if recurring(item) != recurring(first) {
             return Err(ApiError::not_simulated("items with different intervals"));
@@ -139,7 +142,8 @@ pub fn change(call: &mut Call, subscription: &mut Value, params: Params) -> Resu
         fields::set_metadata(&mut items[at], inner)?;
     }
     if items.is_empty() {
-        let message = "A subscription must have at least one active plan. To cancel it, use the cancel endpoint.";
+        let message =
+            "A subscription must have at least one active plan. To cancel it, use the cancel endpoint.";
         return Err(ApiError::refused(None, message, Some("items")));
     }
     check_alike(&items)?;
@@ -188,9 +192,9 @@ pub fn list(call: &Call, params: Params) -> Result<Reply> {
 /// `GET /v1/subscription_items/:id`.
 pub fn retrieve(call: &Call, id: &str) -> Result<Arc<str>> {
     let all = call.books().table(Kind::Subscription).into_iter().flat_map(|table| table.bodies());
-    let mut items = all.filter(|text| text.contains(id)).flat_map(|text| {
-        json::parse(text)["items"]["data"].as_array().cloned().unwrap_or_default()
-    });
+    let mut items = all
+        .filter(|text| text.contains(id))
+        .flat_map(|text| json::parse(text)["items"]["data"].as_array().cloned().unwrap_or_default());
     let item = items.find(|item| item["id"] == id);
     item.map(|item| json::compact(&item).into())
         .ok_or_else(|| ApiError::no_such("subscription item", id, "item", 404))

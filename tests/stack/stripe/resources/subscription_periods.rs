@@ -49,7 +49,9 @@ pub fn foresee(call: &mut Call, subscription: &Value) {
             let at = (end - TRIAL_WARNING_SECONDS).max(call.now);
             note(call, subscription, at, Due::TrialWillEnd);
         }
-        (Some("incomplete"), _) => note(call, subscription, call.now + INCOMPLETE_SECONDS, Due::IncompleteExpires),
+        (Some("incomplete"), _) => {
+            note(call, subscription, call.now + INCOMPLETE_SECONDS, Due::IncompleteExpires);
+        }
         _ => {}
     }
     foresee_end(call, subscription);
@@ -63,7 +65,8 @@ pub fn foresee_end(call: &mut Call, subscription: &Value) {
 }
 
 pub fn trial_will_end(call: &mut Call, id: &str) {
-    let trialing = call.get(Kind::Subscription, id).filter(|subscription| subscription["status"] == "trialing");
+    let trialing =
+        call.get(Kind::Subscription, id).filter(|subscription| subscription["status"] == "trialing");
     if trialing.is_some() {
         let text = call.text(Kind::Subscription, id).expect("it was just found");
         call.emit("customer.subscription.trial_will_end", text, None);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    fields, invoice_steps, invoices, subscription_billing, subscription_items, subscription_periods, test_methods,
+    fields, invoice_steps, invoices, subscription_billing, subscription_items, subscription_periods,
+    test_methods,
 };
 use crate::stripe::errors::{ApiError, Result};
 use crate::stripe::form::Params;
@@ -72,7 +73,8 @@ pub fn create(call: &mut Call, params: Params) -> Result<Arc<str>> {
         &[&OTHERS[..], &["proration_behavior"]].concat(),
     )?;
     let customer = call.referred(Kind::Customer, params.required("customer")?, "customer")?;
-    let collection = params.one_of("collection_method", &invoices::COLLECTION)?.unwrap_or(invoices::COLLECTION[0]);
+    let collection =
+        params.one_of("collection_method", &invoices::COLLECTION)?.unwrap_or(invoices::COLLECTION[0]);
     let days_until_due = invoices::days_until_due(params, collection)?;
     let behaviors = ["allow_incomplete", "default_incomplete", "error_if_incomplete"];
     let behavior = params.one_of("payment_behavior", &behaviors)?.unwrap_or(behaviors[0]);
@@ -125,7 +127,8 @@ fn total(subscription: &Value) -> i64 {
 
 /// Refuses a subscription that nothing can pay, or whose payment would fail where that is not wanted.
 fn check_method(call: &Call, subscription: &Value, customer: &Value, behavior: &str) -> Result<()> {
-    let methods = [&subscription["default_payment_method"], &customer["invoice_settings"]["default_payment_method"]];
+    let methods =
+        [&subscription["default_payment_method"], &customer["invoice_settings"]["default_payment_method"]];
     let method = methods.iter().find_map(|method| call.get(Kind::PaymentMethod, method.as_str()?));
     let method = method.ok_or_else(invoice_steps::no_method)?;
     match test_methods::decline(&method).filter(|_| behavior == "error_if_incomplete") {
@@ -199,14 +202,17 @@ fn apply(call: &Call, subscription: &mut Value, params: Params) -> Result<()> {
         subscription["default_payment_method"] = match method {
             None => Value::Null,
             Some(id) => {
-                invoices::owned_method(call, id, &subscription["customer"], "default_payment_method")?["id"].clone()
+                invoices::owned_method(call, id, &subscription["customer"], "default_payment_method")?["id"]
+                    .clone()
             }
         };
     }
     if let Some(entries) = params.entries("trial_settings")? {
         let settings = Params::at(entries, "trial_settings");
         settings.allow(&["end_behavior"], &[])?;
-        let inner = settings.entries("end_behavior")?.ok_or_else(|| ApiError::missing("trial_settings[end_behavior]"))?;
+        let inner = settings
+            .entries("end_behavior")?
+            .ok_or_else(|| ApiError::missing("trial_settings[end_behavior]"))?;
         let inner = Params::at(inner, "trial_settings[end_behavior]");
         inner.allow(&["missing_payment_method"], &[])?;
         inner.required("missing_payment_method")?;
@@ -250,15 +256,19 @@ pub fn update(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
             "trial_end",
             "trial_settings",
         ],
-        &[&OTHERS[..], &["collection_method", "days_until_due", "off_session", "payment_behavior", "proration_date"]]
-            .concat(),
+        &[
+            &OTHERS[..],
+            &["collection_method", "days_until_due", "off_session", "payment_behavior", "proration_date"],
+        ]
+        .concat(),
     )?;
     let old = find_alive(call, id)?;
     let mut subscription = old.clone();
     apply(call, &mut subscription, params)?;
     cancellation_details(&mut subscription, params)?;
     pause_collection(&mut subscription, params)?;
-    let prorated = params.one_of("proration_behavior", &["always_invoice", "create_prorations", "none"])? != Some("none");
+    let prorated = params.one_of("proration_behavior", &["always_invoice", "create_prorations", "none"])?
+        != Some("none");
     if prorated && params.has("items") && old["status"] != "trialing" {
         return Err(ApiError::not_simulated("items with a proration_behavior other than none"));
     }
@@ -313,7 +323,8 @@ fn pause_collection(subscription: &mut Value, params: Params) -> Result<()> {
     pause.allow(&["behavior", "resumes_at"], &[])?;
     pause.required("behavior")?;
     let behavior = pause.one_of("behavior", &["keep_as_draft", "mark_uncollectible", "void"])?;
-    subscription["pause_collection"] = json!({ "behavior": behavior, "resumes_at": pause.integer("resumes_at")? });
+    subscription["pause_collection"] =
+        json!({ "behavior": behavior, "resumes_at": pause.integer("resumes_at")? });
     Ok(())
 }
 
@@ -358,7 +369,9 @@ pub fn list(call: &Call, params: Params) -> Result<Reply> {
             Some("ended") => ended.contains(status),
             Some(one) => *status == one,
         };
-        clauses.push(STATUSES.iter().filter(|status| wanted(status)).map(|status| key("status", status)).collect());
+        clauses.push(
+            STATUSES.iter().filter(|status| wanted(status)).map(|status| key("status", status)).collect(),
+        );
     }
     pages::list_of(call, Kind::Subscription, params, "/v1/subscriptions", clauses)
 }
@@ -370,7 +383,8 @@ fn key(field: &'static str, value: &str) -> Key {
 /// A customer's subscriptions that have not ended, as the list inside an expanded customer.
 pub fn embedded(call: &Call, customer: &Value) -> Value {
     let id = customer["id"].as_str().unwrap_or_default();
-    let alive = STATUSES.iter().filter(|status| **status != "canceled").map(|status| key("status", status)).collect();
+    let alive =
+        STATUSES.iter().filter(|status| **status != "canceled").map(|status| key("status", status)).collect();
     let query = Query { clauses: vec![vec![key("customer", id)], alive], limit: 10, ..Query::default() };
     let (items, has_more) = match call.books().table(Kind::Subscription) {
         Some(subscriptions) => subscriptions.page(&query),

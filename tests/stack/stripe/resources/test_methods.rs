@@ -88,7 +88,8 @@ fn bank(method: &TestMethod) -> Value {
 
 /// The details of a SEPA account; `None` when its check digits are wrong.
 pub fn sepa(iban: &str) -> Option<Value> {
-    let iban: String = iban.chars().filter(|letter| !letter.is_whitespace()).collect::<String>().to_uppercase();
+    let iban: String =
+        iban.chars().filter(|letter| !letter.is_whitespace()).collect::<String>().to_uppercase();
     if !is_iban(&iban) {
         return None;
     }
