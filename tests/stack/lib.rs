@@ -10,6 +10,7 @@
 mod contract;
 pub mod engine;
 pub mod error;
+pub mod gate;
 pub mod lambda;
 pub mod leash;
 pub mod place;
@@ -22,6 +23,7 @@ pub mod shop;
 mod stack;
 pub mod stripe;
 mod stripe_join;
+pub mod versions;
 
 pub use error::{Error, Result};
 pub use stack::{DatabaseChoice, Stack, StackBuilder};

@@ -84,6 +84,7 @@ pub struct MadeReply {
     status: &'static str,
     label: Option<String>,
     record_count: u64,
+    /// Bytes of all its objects, as `list` and `recoup.backups` have them.
     file_size_bytes: u64,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
@@ -110,12 +111,12 @@ fn made_reply(made: BackupMade) -> MadeReply {
         tables: tables
             .map(|table| TableReply { table: table.qualified_name(), rows: table.row_count })
             .collect(),
+        file_size_bytes: manifest.file_size_bytes(),
         backup_id: manifest.backup_id,
         backup_type: manifest.backup_type,
         status: "completed",
         label: manifest.label,
         record_count: manifest.totals.rows,
-        file_size_bytes: manifest.totals.bytes_stored,
         created_at: manifest.started_at,
         expires_at: manifest.expires_at,
         unsupported: manifest.unsupported,

@@ -125,7 +125,7 @@ impl<S: ObjectStore> BackupSource<S> {
         let entry = BackupRecord {
             backup_id: &destination.backup_id,
             label: wanted.label.as_deref(),
-            counts: made.as_ref().ok().map(|manifest| (manifest.totals.rows, manifest.totals.bytes_stored)),
+            counts: made.as_ref().ok().map(|manifest| (manifest.totals.rows, manifest.file_size_bytes())),
             reached: destination.progress.reached(),
             expires_at,
             error: reason.as_deref(),

@@ -256,7 +256,9 @@ impl DatabaseReason {
         let remedy = match sqlstate.as_str() {
             "42501" => "; grant the secret's user the right, or use a user that has it",
             "55P03" => "; another session holds a lock, often a migration: run again when it is done",
-            "42P01" => "; it was dropped while the backup ran: run again",
+            "42P01" => {
+                "; it was dropped meanwhile, or migrations are not applied: apply them, then run again"
+            }
             "53100" => "; the database server's disk is full: make room",
             "57014" => "; the server cancelled the statement: run again",
             _ => "",

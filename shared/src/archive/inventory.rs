@@ -20,8 +20,8 @@ pub struct Folder {
     pub objects: u64,
     /// The bytes of all of them.
     pub bytes: u64,
-    /// The manifest's size; none where there is no manifest, and so no backup.
-    pub manifest_bytes: Option<u64>,
+    /// Whether it has a manifest: without one it is no backup.
+    pub sealed: bool,
     /// When its newest object was stored, by the store's clock; the manifest is the last.
     pub modified_at: Option<OffsetDateTime>,
     /// What the summary's key says.
@@ -31,16 +31,14 @@ pub struct Folder {
 impl Folder {
     /// A folder in which nothing has been seen yet.
     pub fn new(id: BackupId) -> Self {
-        Self { id, objects: 0, bytes: 0, manifest_bytes: None, modified_at: None, summary: None }
+        Self { id, objects: 0, bytes: 0, sealed: false, modified_at: None, summary: None }
     }
 
     fn see(&mut self, key: &str, object: &ListedObject) {
         self.objects += 1;
         self.bytes += object.bytes;
         self.modified_at = self.modified_at.max(object.modified_at);
-        if key == MANIFEST {
-            self.manifest_bytes = Some(object.bytes);
-        }
+        self.sealed |= key == MANIFEST;
         self.summary = self.summary.take().or_else(|| Summary::parse(key));
     }
 
@@ -51,13 +49,12 @@ impl Folder {
 
     /// The backup in it; none where it is not whole.
     pub fn listed(&self) -> Option<ListedBackup> {
-        let manifest_bytes = self.manifest_bytes?;
-        Some(ListedBackup {
+        self.sealed.then(|| ListedBackup {
             backup_type: self.id.backup_type().to_owned(),
             status: "completed",
             label: self.summary.as_ref().and_then(|summary| summary.label.clone()),
             record_count: self.summary.as_ref().map(|summary| summary.rows),
-            file_size_bytes: self.bytes.saturating_sub(manifest_bytes),
+            file_size_bytes: self.bytes,
             created_at: self.id.created_at(),
             expires_at: self.expires_at(),
             backup_id: self.id.to_string(),

@@ -25,7 +25,7 @@ struct Row {
     label: Option<String>,
     record_count: Option<i64>,
     file_size_bytes: Option<i64>,
-    created_at: OffsetDateTime,
+    created_at: Option<OffsetDateTime>,
     completed_at: Option<OffsetDateTime>,
     expires_at: Option<OffsetDateTime>,
 }
@@ -76,8 +76,11 @@ pub async fn rebuild(
 
 async fn read_rows(connection: &mut PgConnection) -> Result<Vec<Row>, ArchiveError> {
     let rows = sqlx::query_as(
+        // Infinity is a timestamp in Postgres alone, and none of ours.
         "SELECT backup_id, backup_type, status, label, record_count, file_size_bytes,
-            created_at, completed_at, date_trunc('second', expires_at) AS expires_at
+            CASE WHEN isfinite(created_at) THEN created_at END AS created_at,
+            CASE WHEN isfinite(completed_at) THEN completed_at END AS completed_at,
+            CASE WHEN isfinite(expires_at) THEN date_trunc('second', expires_at) END AS expires_at
         FROM recoup.backups",
     )
     .persistent(false)
@@ -140,7 +143,7 @@ fn wanted_row(folder: &Folder) -> Option<Row> {
         label: backup.label,
         record_count: backup.record_count.map(count),
         file_size_bytes: Some(count(backup.file_size_bytes)),
-        created_at: backup.created_at,
+        created_at: Some(backup.created_at),
         completed_at: folder.modified_at,
         expires_at: backup.expires_at,
     })

@@ -12,7 +12,7 @@ use super::names::BackupId;
 use super::progress::Reached;
 
 /// A table that somebody holds must not hold up the end of a run.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is recorded about one run.
 pub struct BackupRecord<'a> {
@@ -39,7 +39,7 @@ pub async fn record(options: &PgConnectOptions, entry: &BackupRecord<'_>) -> Res
         format!("the run is not recorded in recoup.backups, which changes nothing about the backup: {reason}")
     };
     let written = tokio::time::timeout(PATIENCE, write(options, entry)).await;
-    written.unwrap_or_else(|_| Err("no answer within five seconds".to_owned())).map_err(failed)
+    written.unwrap_or_else(|_| Err("no answer within three seconds".to_owned())).map_err(failed)
 }
 
 async fn write(options: &PgConnectOptions, entry: &BackupRecord<'_>) -> Result<(), String> {

@@ -101,7 +101,7 @@ pub async fn status(
     let asked = match (asked, &folder) {
         (Ok(asked), _) => asked,
         // The bucket alone is enough for what is whole.
-        (Err(_), Some(Folder { manifest_bytes: Some(_), .. })) => Asked { told: None, is_claimed: false },
+        (Err(_), Some(Folder { sealed: true, .. })) => Asked { told: None, is_claimed: false },
         (Err(error), _) => return Err(error),
     };
     let Asked { told, is_claimed } = asked;
@@ -153,12 +153,13 @@ async fn told(connection: &mut PgConnection, named: Option<&BackupId>) -> Result
     sqlx::raw_sql("SET LOCAL lock_timeout = '5s'").execute(&mut *transaction).await.map_err(failed)?;
     let told = sqlx::query_as(
         "SELECT
-            backup_id, status, heartbeat_at, progress_rows, progress_bytes, progress_percent, error,
-            extract(epoch FROM clock_timestamp() - heartbeat_at)::float8 AS heartbeat_age_seconds,
-            extract(epoch FROM heartbeat_at - created_at)::float8 AS running_seconds
-        FROM recoup.backups
-        WHERE coalesce(backup_id = $1, true)
-        ORDER BY created_at DESC, backup_id DESC
+            backup_id, status, progress_rows, progress_bytes, progress_percent, error,
+            CASE WHEN sound THEN heartbeat_at END AS heartbeat_at,
+            CASE WHEN sound THEN extract(epoch FROM clock_timestamp() - heartbeat_at)::float8 END AS heartbeat_age_seconds,
+            CASE WHEN sound THEN extract(epoch FROM heartbeat_at - created_at)::float8 END AS running_seconds
+        FROM recoup.backups, LATERAL (VALUES (isfinite(heartbeat_at) AND isfinite(created_at))) AS v (sound)
+        WHERE backup_id ~ '^[0-9]{8}T[0-9]{6}Z-[a-z]+-[0-9a-f]{8}$' AND coalesce(backup_id = $1, true)
+        ORDER BY backup_id COLLATE \"C\" DESC
         LIMIT 1",
     )
     .bind(named.map(BackupId::as_str))

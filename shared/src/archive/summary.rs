@@ -75,7 +75,7 @@ pub struct ListedBackup {
     pub label: Option<String>,
     /// Rows in it.
     pub record_count: Option<u64>,
-    /// Bytes of all its objects but the manifest: what the manifest itself says.
+    /// Bytes of all its objects.
     pub file_size_bytes: u64,
     /// When it began.
     #[serde(with = "time::serde::rfc3339")]

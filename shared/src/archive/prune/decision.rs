@@ -87,7 +87,7 @@ impl Rules {
             folders.iter().map(|folder| self.protections(folder, &folders)).collect();
         let mut decision = Decision::default();
         for (folder, mut rules) in folders.into_iter().zip(protected) {
-            if folder.manifest_bytes.is_none() {
+            if !folder.sealed {
                 match self.is_leftover(&folder) {
                     true => decision.remove.push((folder, Why::NoManifest)),
                     false => decision.wait.push(folder),
@@ -183,10 +183,7 @@ impl Decision {
 
 /// The newest whole backup that `matches`.
 fn newest(folders: &[Folder], matches: impl Fn(&Folder) -> bool) -> Option<&Folder> {
-    folders
-        .iter()
-        .filter(|folder| folder.manifest_bytes.is_some() && matches(folder))
-        .max_by_key(|folder| &folder.id)
+    folders.iter().filter(|folder| folder.sealed && matches(folder)).max_by_key(|folder| &folder.id)
 }
 
 /// Whether the state at `at` may have to be restored from this backup.
@@ -220,7 +217,7 @@ mod tests {
     fn backup(kind: &str, days: i64, kept: i64) -> Folder {
         let created_at = NOW - Duration::days(days);
         let mut folder = Folder::new(BackupId::new(created_at, kind, u32::try_from(days).expect("small")));
-        folder.manifest_bytes = Some(10);
+        folder.sealed = true;
         folder.modified_at = Some(created_at);
         folder.summary =
             Some(Summary { rows: 1, expires_at: created_at + Duration::days(kept), label: None });
@@ -275,7 +272,7 @@ mod tests {
     #[test]
     fn a_newer_full_backup_that_is_not_whole_does_not_count() {
         let mut broken = backup("full", 100, 90);
-        broken.manifest_bytes = None;
+        broken.sealed = false;
         let decision = decide(&rules(), vec![backup("full", 400, 90), backup("full", 300, 90), broken]);
         assert_eq!(removed(&decision), [400, 100]);
     }
