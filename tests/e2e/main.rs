@@ -5,6 +5,7 @@
 mod archive_stack;
 mod backup_faults;
 mod backup_restore;
+mod backup_status;
 mod concurrency;
 mod corruption;
 mod diskless;
@@ -17,7 +18,6 @@ mod old_refunds;
 mod operators;
 mod order;
 mod pooler;
-mod progress;
 mod pruning;
 mod rebuild;
 mod retry;

@@ -9,6 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
+use super::backup_progress::{self, Reached};
 use super::encryption::Encryption;
 use super::error::ArchiveError;
 use super::inventory::Folder;
@@ -16,7 +17,6 @@ use super::manifest::{Manifest, PartEntry};
 use super::names::BackupId;
 use super::part::{Destination, write_part};
 use super::plan::{TablePlan, plan};
-use super::progress::{self, Reached};
 use super::record::{BackupRecord, record};
 use super::scheduled;
 use super::schema::{self, SchemaSelection};
@@ -158,12 +158,12 @@ impl<S: ObjectStore> BackupSource<S> {
                 return Ok(Run::Running(deliveries.last().map(|folder| folder.id.clone())));
             }
         }
-        let told = progress::Run {
+        let told = backup_progress::Run {
             backup_id: backup_id.clone(),
             label: facts.label.clone(),
             expires_at: facts.expires_at,
         };
-        let _teller = progress::tell(Arc::clone(&destination.progress), self.options.clone(), told);
+        let _teller = backup_progress::tell(Arc::clone(&destination.progress), self.options.clone(), told);
         Ok(Run::Made(Box::new(self.write(destination, facts, holder).await?)))
     }
 

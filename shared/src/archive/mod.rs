@@ -34,6 +34,7 @@
 //! process.
 
 pub mod backup;
+pub mod backup_progress;
 pub mod decode;
 pub mod digest;
 pub mod encode;
@@ -45,7 +46,6 @@ pub mod manifest;
 pub mod names;
 pub mod part;
 pub mod plan;
-pub mod progress;
 pub mod prune;
 pub mod read_rows;
 pub mod reading;
