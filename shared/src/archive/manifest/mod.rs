@@ -277,6 +277,11 @@ pub struct Totals {
 }
 
 impl Manifest {
+    /// Bytes of all stored objects, the manifest among them: what a listing of the folder adds up to.
+    pub fn file_size_bytes(&self) -> u64 {
+        self.totals.bytes_stored + self.to_bytes().len() as u64
+    }
+
     /// The sums as the entries say.
     pub fn sum_totals(&self) -> Totals {
         let mut totals = Totals { tables: self.tables.len() as u64, ..Totals::default() };
@@ -289,11 +294,6 @@ impl Manifest {
             totals.bytes_stored += table.parts.iter().map(|part| part.bytes_stored).sum::<u64>();
         }
         totals
-    }
-
-    /// Bytes of all stored objects, the manifest among them: what a listing of the folder adds up to.
-    pub fn file_size_bytes(&self) -> u64 {
-        self.totals.bytes_stored + self.to_bytes().len() as u64
     }
 
     /// The first statement that does not lie within the definitions `sql`.
