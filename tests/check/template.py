@@ -31,7 +31,7 @@ VARIABLES = {
     },
     "Backup": {
         "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS", "BACKUP_SCHEMAS",
-        "BACKUP_RETENTION_DAYS_FULL", "BACKUP_CONNECTIONS",
+        "BACKUP_RETENTION_DAYS_FULL", "BACKUP_PITR_DAYS", "BACKUP_CONNECTIONS",
     },
     "Verify": {"RUST_LOG", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
     "Restore": {"RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID", "RESTORE_CONNECTIONS"},
@@ -42,7 +42,11 @@ VARIABLES = {
 
 # Name of the schedule -> (function, what it is called with).
 SCHEDULES = {
-    "BackupFullDaily": ("Backup", {"backup_type": "full"}),
+    "BackupFullDaily": ("Backup", {"backup_type": "full", "scheduled_at": "<aws.scheduler.scheduled-time>"}),
+    "BackupPruneDaily": (
+        "Backup",
+        {"action": "prune", "dry_run": False, "actor": "schedule", "reason": "daily prune"},
+    ),
     "VerifyLatestDaily": ("Verify", {"action": "full", "backup_id": "latest"}),
     "ReconcileEventsHourly": ("Reconcile", {"action": "events", "dry_run": False}),
     "ReconcileRetryEveryFiveMinutes": ("Reconcile", {"action": "retry", "dry_run": False}),
@@ -95,7 +99,9 @@ def policies(full):
             log("Backup"),
             secrets(database),
             allow("s3:PutObject s3:AbortMultipartUpload", objects),
+            allow("s3:DeleteObject s3:GetObjectRetention s3:GetObjectLegalHold", objects),
             listing,
+            allow("s3:ListBucketMultipartUploads", "BackupBucket.Arn"),
             failed,
             *key("kms:GenerateDataKey kms:Decrypt"),
         ],
@@ -193,7 +199,7 @@ def check_functions(resources, full, fault):
 SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
 PUBLIC = {
     "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
-    "BackupRetentionDaysFull", "2", "MetricsNamespace", "Stack=${AWS::StackName}", "none", "transaction",
+    "BackupRetentionDaysFull", "BackupPitrDays", "2", "MetricsNamespace", "Stack=${AWS::StackName}", "none", "transaction",
 }
 
 

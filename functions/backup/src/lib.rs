@@ -1,14 +1,17 @@
-//! The backup function: writes full backups to the bucket, and lists what is there.
+//! The backup function: writes full backups to the bucket, lists what is there, and prunes it.
 //!
-//! It holds public keys only. In AWS it may write objects and list them, and not read one.
+//! It holds public keys only. In AWS it may write objects, list and delete them, and not read one.
 
+mod prune;
+mod rebuild;
 mod reply;
 mod request;
+mod status;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use recoup::archive::backup::BackupSource;
+use recoup::archive::backup::{BackupSource, Wanted};
 use recoup::archive::encryption::Encryption;
 use recoup::archive::schema::SchemaSelection;
 use recoup::archive::store::S3Store;
@@ -19,11 +22,15 @@ use recoup::failure::Failure;
 use recoup::invocation::Operation;
 use recoup::secrets::{SecretStore, database_url};
 use secrecy::ExposeSecret;
+use sqlx::postgres::PgConnectOptions;
 
-use crate::reply::made_reply;
-pub use crate::reply::{BackupReply, MadeReply, TableReply};
-pub use crate::request::BackupRequest;
-use crate::request::{Wanted, wanted};
+pub use crate::prune::{PruneReply, PruneRequest};
+pub use crate::rebuild::{RebuildReply, RebuildRequest};
+use crate::reply::outcome_reply;
+pub use crate::reply::{BackupReply, DuplicateReply, MadeReply, TableReply};
+use crate::request::Full;
+pub use crate::request::{BackupRequest, MakeRequest};
+pub use crate::status::{StatusReply, StatusRequest};
 
 /// The function.
 pub struct Backup<S> {
@@ -34,6 +41,7 @@ pub struct Backup<S> {
     schemas: SchemaSelection,
     connections: usize,
     retention_full: time::Duration,
+    point_in_time_window: time::Duration,
 }
 
 impl<S: SecretStore + Sync> Backup<S> {
@@ -54,22 +62,28 @@ impl<S: SecretStore + Sync> Backup<S> {
             schemas,
             connections: env.parsed("BACKUP_CONNECTIONS", 2),
             retention_full: time::Duration::days(env.parsed::<u16>("BACKUP_RETENTION_DAYS_FULL", 90).into()),
+            point_in_time_window: time::Duration::days(env.parsed::<u16>("BACKUP_PITR_DAYS", 35).into()),
         };
         env.finish()?;
         Ok(backup)
     }
 
-    async fn full(&self, label: Option<String>, deadline: SystemTime) -> Result<BackupReply, Failure> {
+    async fn database(&self) -> Result<PgConnectOptions, Failure> {
         let url = database_url(&self.secrets, &self.database_secret_id).await?;
+        db::options(url.expose_secret(), "recoup backup")
+    }
+
+    async fn full(&self, full: Full, deadline: SystemTime) -> Result<BackupReply, Failure> {
         let source = BackupSource {
-            options: db::options(url.expose_secret(), "recoup backup")?,
+            options: self.database().await?,
             store: Arc::clone(&self.store),
             encryption: self.encryption.clone(),
             schemas: self.schemas.clone(),
             connections: self.connections.max(1),
         };
-        let made = source.full(label, self.retention_full, deadline).await?;
-        Ok(BackupReply::Made(Box::new(made_reply(made))))
+        let Full { label, scheduled_at } = full;
+        let wanted = Wanted { label, retention: self.retention_full, scheduled_at };
+        Ok(outcome_reply(source.full(wanted, deadline).await?, "full"))
     }
 }
 
@@ -78,11 +92,25 @@ impl<S: SecretStore + Sync> Operation for Backup<S> {
     type Reply = BackupReply;
 
     async fn run(&self, request: BackupRequest, deadline: SystemTime) -> Result<BackupReply, Failure> {
-        match wanted(request)? {
-            Wanted::Full { label } => Box::pin(self.full(label, deadline)).await,
-            Wanted::List => {
-                let list = list_backups(&*self.store).await.map_err(Failure::from)?;
+        let store = &*self.store;
+        match request {
+            BackupRequest::Make(make) => Box::pin(self.full(make.full()?, deadline)).await,
+            BackupRequest::List => {
+                let list = list_backups(store).await.map_err(Failure::from)?;
                 Ok(BackupReply::List { backups: list.backups, incomplete: list.incomplete })
+            }
+            BackupRequest::Prune(request) => {
+                let (database, window) = (self.database().await?, self.point_in_time_window);
+                let pruned = prune::prune(store, &database, window, request, deadline).await?;
+                Ok(BackupReply::Pruned(pruned))
+            }
+            BackupRequest::Rebuild(request) => {
+                let rebuilt = rebuild::rebuild(store, &self.database().await?, request).await?;
+                Ok(BackupReply::Rebuilt(rebuilt))
+            }
+            BackupRequest::Status(request) => {
+                let status = status::status(store, &self.database().await?, request).await?;
+                Ok(BackupReply::Status(Box::new(status)))
             }
         }
     }

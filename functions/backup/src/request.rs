@@ -3,53 +3,109 @@
 use recoup::archive::summary::check_label;
 use recoup::failure::Failure;
 use recoup::invocation::Request;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-/// What the function is asked.
+use crate::prune::PruneRequest;
+use crate::rebuild::RebuildRequest;
+use crate::status::StatusRequest;
+
+/// What the function is asked: `action` says which of these, and without one a backup is to be made.
+#[derive(Debug)]
+pub enum BackupRequest {
+    /// Make a backup.
+    Make(MakeRequest),
+    /// List what the bucket has.
+    List,
+    /// Remove what has expired.
+    Prune(PruneRequest),
+    /// Fill `recoup.backups` again.
+    Rebuild(RebuildRequest),
+    /// Tell how a backup stands.
+    Status(StatusRequest),
+}
+
+/// A backup that is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct BackupRequest {
+pub struct MakeRequest {
     backup_type: Option<String>,
     label: Option<String>,
-    action: Option<String>,
+    #[serde(default, deserialize_with = "instant")]
+    scheduled_at: Option<OffsetDateTime>,
+}
+
+/// An action without further fields.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Alone {}
+
+impl<'de> Deserialize<'de> for BackupRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fn read<T: serde::de::DeserializeOwned, E: Error>(fields: Map<String, Value>) -> Result<T, E> {
+            T::deserialize(Value::Object(fields)).map_err(E::custom)
+        }
+        let mut fields = Map::deserialize(deserializer)?;
+        match fields.remove("action").as_ref().map(|action| action.as_str().ok_or(action)) {
+            None | Some(Err(Value::Null)) => read(fields).map(Self::Make),
+            Some(Ok("list")) => read(fields).map(|Alone {}| Self::List),
+            Some(Ok("prune")) => read(fields).map(Self::Prune),
+            Some(Ok("rebuild")) => read(fields).map(Self::Rebuild),
+            Some(Ok("status")) => read(fields).map(Self::Status),
+            Some(Ok(other)) => Err(D::Error::custom(format!("action {other:?} is not known"))),
+            Some(Err(other)) => Err(D::Error::custom(format!("action {other} is not a text"))),
+        }
+    }
 }
 
 impl Request for BackupRequest {
-    const ACCEPTS: &'static str = "backup_type \"full\" with an optional label of up to 60 bytes, or action \"list\" alone; other kinds of backup are not in this version";
+    const ACCEPTS: &'static str = "backup_type \"full\" with an optional label of up to 60 bytes and, from a schedule, \
+        scheduled_at; or action \"list\"; \"status\" with backup_id (an id or \"latest\"); \"prune\" with dry_run (default \
+        true), actor, reason, older_than_days, more_than_half, without_recovery_points; \"rebuild\" with dry_run (default \
+        false); other kinds of backup are not in this version";
     const EXAMPLE: &'static str = r#"{"backup_type":"full","label":"before release 12"}"#;
 }
 
-/// What is to be done.
-pub(crate) enum Wanted {
-    /// A full backup.
-    Full { label: Option<String> },
-    /// The backups that the bucket has.
-    List,
+/// A backup that is to be made.
+#[derive(Debug)]
+pub(crate) struct Full {
+    /// What the operator calls it.
+    pub(crate) label: Option<String>,
+    /// The time that a schedule meant.
+    pub(crate) scheduled_at: Option<OffsetDateTime>,
 }
 
-/// Understands a request.
-///
-/// # Errors
-/// `InvalidRequest`, with what is accepted and an example.
-pub(crate) fn wanted(request: BackupRequest) -> Result<Wanted, Failure> {
-    let refuse = |reason: String| {
-        let (accepts, example) = (BackupRequest::ACCEPTS, BackupRequest::EXAMPLE);
-        Failure::invalid_request(format!("{reason}. Accepted: {accepts}. Example: {example}"))
-    };
-    let BackupRequest { backup_type, label, action } = request;
-    match (action.as_deref(), backup_type.as_deref()) {
-        (None, Some("full")) => {
-            if let Some(label) = &label {
-                check_label(label)?;
-            }
-            Ok(Wanted::Full { label })
+impl MakeRequest {
+    /// Understands it.
+    ///
+    /// # Errors
+    /// `InvalidRequest`, with what is accepted and an example.
+    pub(crate) fn full(self) -> Result<Full, Failure> {
+        let refuse = |reason: String| {
+            let (accepts, example) = (BackupRequest::ACCEPTS, BackupRequest::EXAMPLE);
+            Failure::invalid_request(format!("{reason}. Accepted: {accepts}. Example: {example}"))
+        };
+        let Self { backup_type, label, scheduled_at } = self;
+        match backup_type.as_deref() {
+            Some("full") => {}
+            Some(other) => return Err(refuse(format!("backup_type {other:?} is not known"))),
+            None => return Err(refuse("neither backup_type nor action is given".to_owned())),
         }
-        (Some("list"), None) if label.is_none() => Ok(Wanted::List),
-        (Some("list"), _) => Err(refuse("action \"list\" takes no other field".to_owned())),
-        (Some(other), _) => Err(refuse(format!("action {other:?} is not known"))),
-        (None, Some(other)) => Err(refuse(format!("backup_type {other:?} is not known"))),
-        (None, None) => Err(refuse("neither backup_type nor action is given".to_owned())),
+        if let Some(label) = &label {
+            check_label(label)?;
+        }
+        Ok(Full { label, scheduled_at })
     }
+}
+
+fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OffsetDateTime>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    OffsetDateTime::parse(&text, &Rfc3339).map(Some).map_err(|_| {
+        D::Error::custom(format!("{text:?}: expected an instant with its zone, such as 2026-11-21T04:10:00Z"))
+    })
 }
 
 #[cfg(test)]
@@ -58,27 +114,58 @@ mod tests {
     use recoup::invocation::parse;
     use serde_json::json;
 
+    fn understood(payload: Value) -> Result<(), Failure> {
+        match parse::<BackupRequest>(payload)? {
+            BackupRequest::Make(make) => make.full().map(drop),
+            BackupRequest::Prune(prune) => prune.check().map(drop),
+            BackupRequest::List | BackupRequest::Rebuild(_) | BackupRequest::Status(_) => Ok(()),
+        }
+    }
+
     #[test]
     fn what_is_not_accepted_is_refused_with_what_is() {
         for payload in [
             json!({"backup_type": "payments"}),
             json!({"backup_type": "Full"}),
-            json!({"action": "prune"}),
+            json!({"action": "compact"}),
+            json!({"action": 7}),
             json!({"action": "list", "backup_type": "full"}),
             json!({"label": "x"}),
             json!({"backup_type": "full", "label": ""}),
             json!({"backup_type": "full", "labl": "x"}),
+            json!({"backup_type": "full", "scheduled_at": "yesterday"}),
+            json!({"backup_type": "full", "dry_run": true}),
+            json!({"action": "status"}),
+            json!({"action": "rebuild", "actor": "ada"}),
+            json!({"action": "prune", "older_than_days": 0}),
+            json!({"action": "prune", "older_than_days": -30}),
+            json!({"action": "prune", "older_than_days": 1.5}),
+            json!({"action": "prune", "older_than_days": "all"}),
+            json!({"action": "prune", "older_than_days": 400_000}),
+            json!({"action": "prune", "dry_run": "no"}),
+            json!({"action": "prune", "dry_run": false}),
+            json!({"action": "prune", "dry_run": false, "actor": "ada", "reason": " "}),
+            json!({"action": "prune", "dry_run": false, "reason": "room"}),
             json!({}),
         ] {
-            let failure = match parse::<BackupRequest>(payload.clone()).map(wanted) {
-                Err(failure) | Ok(Err(failure)) => failure,
-                Ok(Ok(_)) => panic!("{payload} was accepted"),
-            };
+            let failure = understood(payload.clone()).expect_err("refused");
             assert_eq!(failure.error_type(), "InvalidRequest", "{payload}");
         }
-        let example = serde_json::from_str(BackupRequest::EXAMPLE).expect("json");
-        assert!(wanted(parse(example).expect("accepted")).is_ok());
-        assert!(wanted(parse(json!({"action": "list"})).expect("accepted")).is_ok());
-        assert!(wanted(parse(json!({"backup_type": "full", "label": null})).expect("accepted")).is_ok());
+    }
+
+    #[test]
+    fn what_is_accepted_is() {
+        for payload in [
+            serde_json::from_str(BackupRequest::EXAMPLE).expect("json"),
+            json!({"action": null, "backup_type": "full", "label": null}),
+            json!({"backup_type": "full", "scheduled_at": "2026-11-21T04:10:00Z"}),
+            json!({"action": "list"}),
+            json!({"action": "status", "backup_id": "latest"}),
+            json!({"action": "rebuild"}),
+            json!({"action": "prune"}),
+            json!({"action": "prune", "older_than_days": 30, "dry_run": false, "actor": "ada", "reason": "room"}),
+        ] {
+            understood(payload).expect("accepted");
+        }
     }
 }

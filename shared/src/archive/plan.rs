@@ -47,6 +47,8 @@ pub struct TablePlan {
     pub columns: Vec<Column>,
     /// Ranges of pages.
     pub parts: Vec<PageRange>,
+    /// Its bytes on disk, with what it keeps in TOAST, when it was planned.
+    pub bytes: u64,
 }
 
 /// Pages of a table's heap from `first` up to, not including, `end`.
@@ -59,6 +61,11 @@ pub struct PageRange {
 }
 
 impl TablePlan {
+    /// The share of its bytes that one part stands for, about.
+    pub fn part_bytes(&self) -> u64 {
+        self.bytes / (self.parts.len().max(1) as u64)
+    }
+
     /// `schema.table`, for messages.
     pub fn qualified_name(&self) -> String {
         format!("{}.{}", self.schema, self.name)
@@ -135,6 +142,7 @@ pub async fn plan_tables(
             .map(|column| Column { name: column.name, data_type: column.type_name })
             .collect(),
         parts: split(count(pages), count(bytes)),
+        bytes: count(bytes),
     });
     Ok(planned.collect())
 }
@@ -250,6 +258,7 @@ mod tests {
             name: "Order \"items\"".to_owned(),
             columns: vec![column("id"), column("Größe")],
             parts: Vec::new(),
+            bytes: 0,
         };
         assert_eq!(
             table.copy_out_sql(PageRange { first: 4, end: Some(8) }),

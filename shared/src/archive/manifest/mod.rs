@@ -277,6 +277,11 @@ pub struct Totals {
 }
 
 impl Manifest {
+    /// Bytes of all stored objects, the manifest among them: what a listing of the folder adds up to.
+    pub fn file_size_bytes(&self) -> u64 {
+        self.totals.bytes_stored + self.to_bytes().len() as u64
+    }
+
     /// The sums as the entries say.
     pub fn sum_totals(&self) -> Totals {
         let mut totals = Totals { tables: self.tables.len() as u64, ..Totals::default() };
