@@ -16,6 +16,7 @@ mod old_refunds;
 mod operators;
 mod order;
 mod pooler;
+mod restore_by_hand;
 mod retry;
 mod schema_pg_dump;
 mod stack_ends;

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
@@ -13,7 +14,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
@@ -55,6 +56,8 @@ pub struct S3 {
     endpoint: String,
     bucket: String,
     client: Client,
+    /// Keys that were asked for, in order.
+    reads: Arc<Mutex<Vec<String>>>,
 }
 
 impl S3 {
@@ -66,7 +69,12 @@ impl S3 {
         let mut builder = S3ServiceBuilder::new(files);
         builder.set_auth(SimpleAuth::from_single(key.id.clone(), key.secret.clone()));
         let service = builder.build();
-        let router = Router::new().fallback(move |request| answer(service.clone(), request));
+        let reads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = Arc::clone(&reads);
+        let router = Router::new().fallback(move |request: Request| {
+            note_read(&noted, &request);
+            answer(service.clone(), request)
+        });
         let address: SocketAddr = serve(handle, router, std::future::pending())?;
         let endpoint = format!("http://{address}");
         let config = aws_sdk_s3::Config::builder()
@@ -76,7 +84,7 @@ impl S3 {
             .endpoint_url(&endpoint)
             .force_path_style(true)
             .build();
-        let s3 = S3 { endpoint, bucket: bucket.to_owned(), client: Client::from_conf(config) };
+        let s3 = S3 { endpoint, bucket: bucket.to_owned(), client: Client::from_conf(config), reads };
         s3.client
             .create_bucket()
             .bucket(bucket)
@@ -99,6 +107,11 @@ impl S3 {
     /// The real AWS client, path style, with this stack's keys.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The keys of all requests to read an object since the last call, answered or not, in order; percent-encoded.
+    pub fn take_reads(&self) -> Vec<String> {
+        std::mem::take(&mut *self.reads.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All objects whose key starts with `prefix`, in the order of their keys.
@@ -167,6 +180,14 @@ impl S3 {
             .await
             .map_err(Error::aws(format!("delete object {key}")))?;
         Ok(())
+    }
+}
+
+/// Notes the key where a request reads an object.
+fn note_read(reads: &Mutex<Vec<String>>, request: &Request) {
+    let key = request.uri().path().trim_start_matches('/').split_once('/').map(|(_bucket, key)| key);
+    if let (&Method::GET, Some(key)) = (request.method(), key.filter(|key| !key.is_empty())) {
+        reads.lock().unwrap_or_else(PoisonError::into_inner).push(key.to_owned());
     }
 }
 

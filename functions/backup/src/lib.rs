@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use recoup::archive::backup::BackupSource;
 use recoup::archive::encryption::Encryption;
+use recoup::archive::format::TableFormat;
 use recoup::archive::schema::SchemaSelection;
 use recoup::archive::store::S3Store;
 use recoup::archive::summary::list_backups;
@@ -59,11 +60,17 @@ impl<S: SecretStore + Sync> Backup<S> {
         Ok(backup)
     }
 
-    async fn full(&self, label: Option<String>, deadline: SystemTime) -> Result<BackupReply, Failure> {
+    async fn full(
+        &self,
+        label: Option<String>,
+        format: TableFormat,
+        deadline: SystemTime,
+    ) -> Result<BackupReply, Failure> {
         let url = database_url(&self.secrets, &self.database_secret_id).await?;
         let source = BackupSource {
             options: db::options(url.expose_secret(), "recoup backup")?,
             store: Arc::clone(&self.store),
+            format,
             encryption: self.encryption.clone(),
             schemas: self.schemas.clone(),
             connections: self.connections.max(1),
@@ -79,7 +86,7 @@ impl<S: SecretStore + Sync> Operation for Backup<S> {
 
     async fn run(&self, request: BackupRequest, deadline: SystemTime) -> Result<BackupReply, Failure> {
         match wanted(request)? {
-            Wanted::Full { label } => Box::pin(self.full(label, deadline)).await,
+            Wanted::Full { label, format } => Box::pin(self.full(label, format, deadline)).await,
             Wanted::List => {
                 let list = list_backups(&*self.store).await.map_err(Failure::from)?;
                 Ok(BackupReply::List { backups: list.backups, incomplete: list.incomplete })

@@ -1,6 +1,7 @@
 //! What the function answers.
 
 use recoup::archive::backup::BackupMade;
+use recoup::archive::format::TableFormat;
 use recoup::archive::summary::ListedBackup;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -27,6 +28,7 @@ pub struct MadeReply {
     backup_type: String,
     status: &'static str,
     label: Option<String>,
+    format: TableFormat,
     record_count: u64,
     file_size_bytes: u64,
     #[serde(with = "time::serde::rfc3339")]
@@ -58,6 +60,7 @@ pub(crate) fn made_reply(made: BackupMade) -> MadeReply {
         backup_type: manifest.backup_type,
         status: "completed",
         label: manifest.label,
+        format: manifest.table_format,
         record_count: manifest.totals.rows,
         file_size_bytes: manifest.totals.bytes_stored,
         created_at: manifest.started_at,

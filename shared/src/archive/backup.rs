@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::encryption::Encryption;
 use super::error::ArchiveError;
+use super::format::TableFormat;
 use super::manifest::{Manifest, PartEntry};
 use super::names::BackupId;
 use super::part::{Destination, write_part};
@@ -29,6 +30,8 @@ pub struct BackupSource<S> {
     pub options: PgConnectOptions,
     /// The bucket.
     pub store: Arc<S>,
+    /// How rows are stored.
+    pub format: TableFormat,
     /// To whom it is encrypted.
     pub encryption: Encryption,
     /// Which schemas.
@@ -61,6 +64,7 @@ impl<S: ObjectStore> BackupSource<S> {
         let destination = Arc::new(Destination {
             store: Arc::clone(&self.store),
             backup_id: BackupId::new(started_at, "full", rand::random()),
+            format: self.format,
             encryption: self.encryption.clone(),
             uploads: OpenUploads::default(),
         });
