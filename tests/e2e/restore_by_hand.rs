@@ -12,22 +12,12 @@ use stack::{Stack, place};
 use tokio::process::Command;
 
 use crate::archive_stack::{
-    archive_stack, assert_same_dump, databases_like, drop_database, dump, execute, id_of, succeed, target,
+    archive_stack, assert_same_dump, databases_like, drop_database, dump, every_kind_of_value, execute,
+    id_of, succeed, target,
 };
 
 /// What the page asks for, besides `age` where the backup is encrypted; then what every Unix has.
 const PROGRAMS: [&str; 9] = ["aws", "zstd", "psql", "bash", "awk", "cut", "grep", "sed", "sha256sum"];
-
-/// A database with every kind of value and of name that a backup carries.
-async fn fill(stack: &Stack) {
-    let values = include_str!("schemas/values.sql");
-    // Many rows are the business of other tests.
-    let few = values.replace("generate_series(1, 300000)", "generate_series(1, 3000)");
-    assert_ne!(values, few);
-    for sql in [include_str!("schemas/awkward.sql"), include_str!("schemas/names.sql"), &few] {
-        execute(&stack.database_url, sql).await;
-    }
-}
 
 /// The commands of a page: its blocks in `sh`, whatever the length of their fences.
 fn commands(page: &str) -> String {
@@ -136,7 +126,7 @@ async fn assert_comes_back(stack: &Stack, format: &str, identity: Option<&str>) 
 #[tokio::test]
 async fn its_page_alone_brings_an_encrypted_backup_back_in_every_format() {
     let stack = archive_stack().start().await.unwrap();
-    fill(&stack).await;
+    every_kind_of_value(&stack).await;
     for format in ["copy", "csv", "json"] {
         // The run before has recorded itself.
         execute(&stack.database_url, "TRUNCATE recoup.backups").await;
@@ -152,7 +142,7 @@ async fn its_page_alone_brings_a_plain_backup_back_without_age() {
         .start()
         .await
         .unwrap();
-    fill(&stack).await;
+    every_kind_of_value(&stack).await;
 
     assert_comes_back(&stack, "copy", None).await;
 }

@@ -12,8 +12,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -191,7 +192,25 @@ fn note_read(reads: &Mutex<Vec<String>>, request: &Request) {
     }
 }
 
+/// Lists with names as they are. Asked for them URL-encoded, as the AWS CLI asks, `s3s-fs` says that they are and does
+/// not encode them: a client that believed it would look for another key than the one with a `%` in it.
+async fn with_plain_names(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let text = String::from_utf8_lossy(&body).replace("<EncodingType>url</EncodingType>", "");
+    parts.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(text))
+}
+
 async fn answer(service: S3Service, request: Request) -> Response {
+    let is_encoded_list = request.uri().query().is_some_and(|query| query.contains("encoding-type=url"));
+    let response = serve_request(service, request).await;
+    if is_encoded_list { with_plain_names(response).await } else { response }
+}
+
+async fn serve_request(service: S3Service, request: Request) -> Response {
     match service.call(request.map(s3s::Body::http_body_unsync)).await {
         Ok(response) => response.map(Body::new),
         Err(error) => {

@@ -229,7 +229,9 @@ mod tests {
     }
 
     fn table(columns: usize) -> Vec<Column> {
-        (0..columns).map(|column| Column { name: format!("c{column}"), data_type: "text".to_owned() }).collect()
+        (0..columns)
+            .map(|column| Column { name: format!("c{column}"), data_type: "text".to_owned() })
+            .collect()
     }
 
     fn encode(format: TableFormat, encryption: &Encryption) -> (Vec<u8>, Encoded) {
@@ -238,7 +240,8 @@ mod tests {
         batches_in.try_send(Flow::Chunk(ROWS[..6].to_vec())).expect("room");
         batches_in.try_send(Flow::Chunk(ROWS[6..].to_vec())).expect("room");
         batches_in.try_send(Flow::End).expect("room");
-        let encoded = encode_rows(batches_out, stored_in, 2, format.encoder(&table(2)), encryption).expect("encoded");
+        let encoded =
+            encode_rows(batches_out, stored_in, 2, format.encoder(&table(2)), encryption).expect("encoded");
         let mut bytes = Vec::new();
         while let Ok(Flow::Chunk(chunk)) = stored_out.try_recv() {
             bytes.extend_from_slice(&chunk);

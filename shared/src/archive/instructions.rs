@@ -31,7 +31,8 @@ pub fn instructions(manifest: &Manifest) -> String {
         "sums" => sums(manifest),
         "create_database" => create_database(manifest),
         "open_schema" => {
-            let open = format!("age --decrypt --identity \"$KEY\" {} > schema.sql\n", manifest.schema.object.key);
+            let open =
+                format!("age --decrypt --identity \"$KEY\" {} > schema.sql\n", manifest.schema.object.key);
             pick(manifest, &open, "")
         }
         "about_rows" => about_rows(manifest.table_format).to_owned(),
@@ -124,7 +125,9 @@ fn load(manifest: &Manifest) -> String {
     if manifest.table_format == TableFormat::Json {
         // Neither character is in JSON, so each line is one field, taken as it is.
         lines.push_str("NEW=\"CREATE TEMPORARY TABLE json_lines (line json)\"\n");
-        lines.push_str("TAKE=\"COPY json_lines FROM STDIN WITH (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')\"\n");
+        lines.push_str(
+            "TAKE=\"COPY json_lines FROM STDIN WITH (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')\"\n",
+        );
     }
     for table in &manifest.tables {
         let into = match manifest.table_format {
@@ -197,7 +200,10 @@ fn unsupported(manifest: &Manifest) -> String {
     if manifest.unsupported.is_empty() {
         return "Nothing was left out.\n".to_owned();
     }
-    manifest.unsupported.iter().fold(String::new(), |lines, missing| lines + "- " + &on_one_line(missing) + "\n")
+    manifest
+        .unsupported
+        .iter()
+        .fold(String::new(), |lines, missing| lines + "- " + &on_one_line(missing) + "\n")
 }
 
 #[cfg(test)]

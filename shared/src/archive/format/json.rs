@@ -190,7 +190,8 @@ impl JsonDecoder {
                 if index > 0 {
                     lines.push(b'\t');
                 }
-                rest = rest.strip_prefix(&key[..]).ok_or("does not have the table's columns in their order")?;
+                rest =
+                    rest.strip_prefix(&key[..]).ok_or("does not have the table's columns in their order")?;
                 rest = take_value(rest, *kind, lines).ok_or("has a value that its column cannot have")?;
             }
             let end: &[u8] = if keys.is_empty() { b"{}" } else { b"}" };

@@ -233,7 +233,22 @@ mod tests {
         // Any bytes but the one that Postgres has in no text; some that a format could take for its own.
         let any = proptest::collection::vec(1..=255_u8, 0..12);
         let telling = prop::sample::select(
-            &["", "\\N", "\\.", "a\n\\.\nb", "\r\n\\.", "null", "NaN", "\"", "\"\"", ",", "\n", "{", "[1]", "é\u{2028}"][..],
+            &[
+                "",
+                "\\N",
+                "\\.",
+                "a\n\\.\nb",
+                "\r\n\\.",
+                "null",
+                "NaN",
+                "\"",
+                "\"\"",
+                ",",
+                "\n",
+                "{",
+                "[1]",
+                "é\u{2028}",
+            ][..],
         );
         let common = prop_oneof![any, telling.prop_map(|text| text.as_bytes().to_vec())];
         let own = match data_type {
@@ -306,7 +321,9 @@ mod tests {
     #[test]
     fn a_table_without_columns_or_rows_comes_back() {
         for format in [TableFormat::Csv, TableFormat::Json] {
-            for (types, lines) in [(&[][..], &b"\n\n"[..]), (&[], b""), (&["text"], b""), (&["text"], b"\\N\n\n")] {
+            for (types, lines) in
+                [(&[][..], &b"\n\n"[..]), (&[], b""), (&["text"], b""), (&["text"], b"\\N\n\n")]
+            {
                 let (_, back) = round_trip(format, &columns(types), lines, (1, 1));
                 assert_eq!(back.as_deref(), Ok(lines), "{format:?} {types:?}");
             }
