@@ -141,3 +141,28 @@ async fn two_parts_refunded_at_the_same_moment_add_up() {
         1
     );
 }
+
+#[tokio::test]
+async fn a_session_and_the_payment_of_its_first_invoice_meet_at_the_same_moment() {
+    let postgres = Postgres::shared().await.expect("a server");
+    let database = postgres.migrated_database().await.expect("a database");
+    let items = json!([{"kind": "ticket", "ref": "conf", "quantity": 2}]);
+    let sold = |name: &str| {
+        let own = format!("\"payment_intent\":\"pi_{name}\"");
+        sale(name, 100, &items).replace(&own, &format!("\"invoice\":\"in_{name}\",\"mode\":\"subscription\""))
+    };
+    let paid = |name: &str| {
+        let payment = json!({
+            "id": format!("inpay_{name}"), "invoice": format!("in_{name}"), "is_default": true, "currency": "eur",
+            "payment": {"payment_intent": format!("pi_{name}")}, "status": "paid", "amount_paid": 5000, "created": 100,
+        });
+        event(&format!("evt_paid_{name}"), "invoice_payment.paid", 101, &payment)
+    };
+    apply(&database, &refund("a", 200)).await;
+    apply(&database, &refund("b", 200)).await;
+    let hold = "insert into recoup.invoice_orders (id) values ('in_a'), ('in_b') on conflict do nothing";
+    at_the_same_moment(&database, hold, &sold("a"), &paid("a")).await;
+    at_the_same_moment(&database, hold, &paid("b"), &sold("b")).await;
+    assert_eq!(count(&database, "select count(*) from recoup.orders where payment_id is not null").await, 2);
+    assert_eq!(count(&database, "select count(*) from recoup.tickets where revoked_at is not null").await, 4);
+}

@@ -1,9 +1,6 @@
 //! What an event does: one variant a family, each with its statement, its rank and its values.
 
 use serde_json::value::RawValue;
-use sqlx::Postgres;
-use sqlx::postgres::PgArguments;
-use sqlx::query::Query;
 
 use super::catalog_item::CatalogItem;
 use super::charge::Charge;
@@ -17,11 +14,9 @@ use super::invoice_payment::InvoicePayment;
 use super::payment_intent::PaymentIntent;
 use super::payout::Payout;
 use super::refund::Refund;
+use super::statement::Statement;
 use super::subscription::Subscription;
 use super::tie::Mirror;
-
-/// A query whose first nine values are the event's own.
-pub type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// What one event does to the rows.
 #[derive(Debug)]
