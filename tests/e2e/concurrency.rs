@@ -1,27 +1,16 @@
 //! Events of one sale at the same moment: each statement began before the other was committed, and none may act
 //! on a state that lacks the other.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use recoup::db;
-use recoup::events::checkout_session::Line;
 use recoup::events::inbox::{Source, session_options};
-use recoup::events::receive::{Accounts, LineItems, Outcome, Rules, receive};
+use recoup::events::receive::{Accounts, Outcome, Rules, receive};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use stack::postgres::{Database, Postgres};
 
-/// Sessions here have their lines in their metadata.
-struct NoneToFetch;
-
-impl LineItems for NoneToFetch {
-    type Error = Infallible;
-
-    async fn of_session(&self, session: &str, _account: Option<&str>) -> Result<Vec<Line>, Infallible> {
-        panic!("the lines of {session} are in its metadata")
-    }
-}
+use crate::support::NoneToFetch;
 
 const RULES: Rules = Rules { livemode: false, accounts: Accounts::None };
 

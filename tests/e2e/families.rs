@@ -6,7 +6,7 @@ mod catalogue;
 mod coaching;
 mod connect;
 mod disputes;
-mod history;
+pub mod history;
 mod invoices;
 mod subscription_sales;
 mod subscriptions;

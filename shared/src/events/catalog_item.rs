@@ -37,6 +37,7 @@ struct Object {
 impl CatalogItem {
     /// Records the event, writes the item, and grants what lines of it were waiting for.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/catalog_item.sql"),
         include_str!("sql/granted.sql"),

@@ -98,6 +98,7 @@ fn one() -> NonNegative {
 impl CheckoutSession {
     /// Records the event, writes the order with its lines, and grants what was paid for.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/checkout_session.sql"),
         include_str!("sql/grants.sql"),

@@ -38,6 +38,7 @@ struct Requirements {
 impl ConnectedAccount {
     /// Records the event and writes the account.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/connected_account.sql"),
         include_str!("sql/audited.sql"),

@@ -25,6 +25,7 @@ struct Object {
 impl Customer {
     /// Records the event and writes the customer.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/customer.sql"),
         include_str!("sql/audited.sql"),

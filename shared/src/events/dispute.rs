@@ -51,6 +51,7 @@ struct EvidenceDetails {
 impl Dispute {
     /// Records the event, writes the dispute, takes back or gives back, and posts the money with its fee.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/dispute.sql"),
         include_str!("sql/take_back.sql"),

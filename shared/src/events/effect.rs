@@ -117,6 +117,15 @@ impl Effect {
         }
     }
 
+    /// A shorter statement of the same values for the ordinary case. It looks whether that is what it finds, says so
+    /// as `ready`, and writes nothing where it is not: then [`Effect::statement`] has to be run.
+    pub fn short_statement(&self) -> Option<&'static str> {
+        match self {
+            Self::Charge(charge) if !charge.shows_refunds() => Some(Charge::STATEMENT_UNREFUNDED),
+            _ => None,
+        }
+    }
+
     /// How far the object had come at this event: it settles events of one second.
     pub fn rank(&self) -> i64 {
         match self {

@@ -132,10 +132,13 @@ pub async fn record_applied(
     effect: &Effect,
     source: Source,
 ) -> Result<Recorded, WriteError> {
+    let mut short = effect.short_statement();
     let mut attempt = 1;
     loop {
-        let statement = bound(sqlx::query(effect.statement()), event, effect, source, effect.rank());
+        let text = short.unwrap_or(effect.statement());
+        let statement = bound(sqlx::query(text), event, effect, source, effect.rank());
         match connection.fetch_one(statement).await {
+            Ok(row) if short.is_some() && !row.try_get("ready")? => short = None,
             Ok(row) => {
                 return Ok(Recorded {
                     applied: row.try_get("recorded")?,
@@ -163,7 +166,7 @@ pub(super) async fn write_again(
 ) -> Result<(), sqlx::Error> {
     let effects = effect
         .statement()
-        .strip_prefix(include_str!("sql/record_applied.sql"))
+        .strip_prefix(concat!(include_str!("sql/ready.sql"), include_str!("sql/record_applied.sql")))
         .expect("every family's statement begins by recording the event");
     let statement = format!("{}{effects}", include_str!("sql/write_again.sql"));
     let query = sqlx::query(AssertSqlSafe(statement));

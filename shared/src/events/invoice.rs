@@ -69,6 +69,7 @@ struct StatusTransitions {
 impl Invoice {
     /// Records the event, writes the invoice, replaces its lines, and joins its payment with the session it bills.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/invoice.sql"),
         include_str!("sql/invoice_order.sql"),

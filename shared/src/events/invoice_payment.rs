@@ -42,6 +42,7 @@ struct StatusTransitions {
 impl InvoicePayment {
     /// Records the event, writes the invoice payment, and joins it with the session that the invoice bills.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/invoice_payment.sql"),
         include_str!("sql/invoice_order.sql"),

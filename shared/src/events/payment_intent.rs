@@ -35,6 +35,7 @@ struct PaymentError {
 impl PaymentIntent {
     /// Records the event and writes the payment.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/payment_intent.sql"),
         include_str!("sql/audited.sql"),

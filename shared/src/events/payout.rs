@@ -35,6 +35,7 @@ struct Object {
 impl Payout {
     /// Records the event, writes the payout and posts the money.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/payout.sql"),
         include_str!("sql/audited.sql"),

@@ -67,6 +67,7 @@ impl Object {
 impl Refund {
     /// Records the event, writes the refund, takes back or gives back, and posts the money.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/refund.sql"),
         include_str!("sql/given_back.sql"),

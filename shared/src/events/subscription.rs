@@ -73,6 +73,7 @@ struct Item {
 impl Subscription {
     /// Records the event, writes the subscription and replaces its items.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/subscription.sql"),
         include_str!("sql/audited.sql"),
