@@ -4,7 +4,7 @@
 mod coaching;
 mod connect;
 mod disputes;
-mod history;
+pub mod history;
 mod invoices;
 mod subscriptions;
 mod ties;

@@ -26,4 +26,5 @@ mod stack_stores;
 mod story;
 mod stripe_stand_in;
 mod support;
+mod verify_database;
 mod webhook;

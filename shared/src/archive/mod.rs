@@ -44,6 +44,8 @@ pub mod manifest;
 pub mod names;
 pub mod part;
 pub mod plan;
+pub mod progress;
+pub mod quick;
 pub mod read_rows;
 pub mod reading;
 pub mod record;

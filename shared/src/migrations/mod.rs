@@ -18,12 +18,9 @@ pub const SCHEMA: &str = "recoup";
 /// Where what was applied is noted, as `sqlx.toml` says: never in an application's `public`.
 const APPLIED: &str = "recoup._sqlx_migrations";
 
-/// The migrations of this bundle, ready to run.
+/// The migrations of this bundle.
 pub fn bundled() -> Migrator {
-    let mut migrator = sqlx::migrate!("../migrations");
-    migrator.create_schema(SCHEMA);
-    migrator.dangerous_set_table_name(APPLIED);
-    migrator
+    sqlx::migrate!("../migrations")
 }
 
 /// A migration that is not as it should be.
