@@ -10,6 +10,7 @@ BREAKS = [
     ("Condition: {StringLike: {s3:prefix: v1/backups/*}}", "Condition: {StringLike: {s3:prefix: '*'}}"),
     ("Resource: !GetAtt WebhookLogs.Arn", 'Resource: "*"'),
     ("                  - !Ref StripeWebhookSecret\n", "                  - !Ref BackupKeySecret\n"),
+    ("Action: secretsmanager:DescribeSecret", "Action: secretsmanager:GetSecretValue"),
     ("Action: [kms:GenerateDataKey, kms:Decrypt]", "Action: kms:*"),
     ("Principal: {Service: lambda.amazonaws.com}", 'Principal: {AWS: "*"}'),
     ("Role: !GetAtt WebhookRole.Arn", "Role: !GetAtt RestoreRole.Arn"),
@@ -32,6 +33,7 @@ BREAKS = [
     ("    Condition: HasEventBus\n", ""),
     # Schedules.
     ("""Input: '{"action":"events","dry_run":false}'""", """Input: '{"action":"events","dry_run":true}'"""),
+    ("""Input: '{"action":"drill"}'""", """Input: '{"action":"quick"}'"""),
     ("DeadLetterConfig: {Arn: !GetAtt DeadLetters.Arn}", "Description: lost"),
     ("Name: !Sub ${AWS::StackName}-backup-full", "Name: backup-full"),
     ("SqsManagedSseEnabled: true", "SqsManagedSseEnabled: false"),

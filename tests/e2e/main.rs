@@ -26,5 +26,8 @@ mod stack_stores;
 mod story;
 mod stripe_stand_in;
 mod support;
+mod verify_backup;
 mod verify_database;
+mod verify_health;
+mod verify_schema;
 mod webhook;

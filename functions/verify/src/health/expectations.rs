@@ -22,16 +22,15 @@ pub(crate) struct Expectations {
 }
 
 impl Expectations {
-    /// Reads `BACKUP_RPO_HOURS` (`full=26,payments=2`; default `full=26`), `RECOUP_DRILL_DAYS` (8),
-    /// `RECOUP_SECRET_DAYS` (180), and the names of the Stripe secrets, which are only looked at from outside.
+    /// Reads `BACKUP_RPO_HOURS` (`full=26,payments=2`; default `full=26`), `RECOUP_SECRET_DAYS` (180), and the names of the Stripe secrets, which are only looked at from outside.
     pub(crate) fn from_env(env: &mut Env, database: &str, backup_key: &str) -> Self {
         let mut secrets = vec![("database", database.to_owned()), ("backup_key", backup_key.to_owned())];
         let stripe = [("stripe_api", "STRIPE_API_SECRET_ID"), ("stripe_webhook", "STRIPE_WEBHOOK_SECRET_ID")];
         secrets.extend(stripe.into_iter().filter_map(|(part, name)| Some((part, env.optional(name)?))));
         Self {
             backup_age: backup_age(env),
-            drill_age: Duration::days(env.parsed::<u16>("RECOUP_DRILL_DAYS", 8).into()),
-            // Both run more often than that: a day and an hour, with room for their retries.
+            // Each runs more often than that: weekly, daily and hourly, with room for retries.
+            drill_age: Duration::days(8),
             check_age: Duration::hours(26),
             reconcile_age: Duration::hours(3),
             secret_age: Duration::days(env.parsed::<u16>("RECOUP_SECRET_DAYS", 180).into()),
