@@ -17,7 +17,9 @@ fn findings(message: &str) -> Value {
 }
 
 async fn table(stack: &Stack, rows: u32) {
-    let sql = format!("CREATE TABLE public.one AS SELECT i AS a, md5(i::text) AS b FROM generate_series(1, {rows}) AS i");
+    let sql = format!(
+        "CREATE TABLE public.one AS SELECT i AS a, md5(i::text) AS b FROM generate_series(1, {rows}) AS i"
+    );
     execute(&stack.database_url, &sql).await;
 }
 
@@ -54,11 +56,12 @@ async fn quick_says_what_the_store_vouches_for_and_names_what_was_replaced() {
     assert_eq!(reply["bytes_by_size_only"], whole.len(), "{reply}");
     let (error_type, _) = fail(&stack, "verify", json!({"action": "full", "backup_id": backup_id})).await;
     assert_eq!(error_type, "BackupDamaged");
-    let recorded: Vec<String> =
-        sqlx::query_scalar("select concat_ws(' ', action, status, backup_id) from recoup.verifications order by id")
-            .fetch_all(&stack.pool)
-            .await
-            .unwrap();
+    let recorded: Vec<String> = sqlx::query_scalar(
+        "select concat_ws(' ', action, status, backup_id) from recoup.verifications order by id",
+    )
+    .fetch_all(&stack.pool)
+    .await
+    .unwrap();
     let expected = ["quick passed", "quick failed", "quick passed", "full failed"];
     assert_eq!(recorded, expected.map(|check| format!("{check} {backup_id}")));
 }

@@ -55,13 +55,15 @@ const fn broken(
 }
 
 /// An order that was paid and not given back, with a line of a kind.
-const PAID_COURSE: &str = "select i.order_id from recoup.order_items i join recoup.orders o on o.id = i.order_id
+const PAID_COURSE: &str =
+    "select i.order_id from recoup.order_items i join recoup.orders o on o.id = i.order_id
     join recoup.payments p on p.id = o.payment_id where o.status = 'paid' and p.amount_returned = 0
     and i.grants_kind = 'course' and i.position = 1 order by 1 limit 1";
 const PAID_TICKET: &str = "select i.order_id from recoup.order_items i join recoup.orders o on o.id = i.order_id
     join recoup.payments p on p.id = o.payment_id where o.status = 'paid' and p.amount_returned = 0
     and i.grants_kind = 'ticket' and i.position = 1 and i.quantity * i.grants_quantity > 1 order by 1 limit 1";
-const PAID_CREDITS: &str = "select i.order_id from recoup.order_items i join recoup.orders o on o.id = i.order_id
+const PAID_CREDITS: &str =
+    "select i.order_id from recoup.order_items i join recoup.orders o on o.id = i.order_id
     join recoup.payments p on p.id = o.payment_id where o.status = 'paid' and p.amount_returned = 0
     and i.grants_kind = 'credits' and i.position = 1 order by 1 limit 1";
 const PAID: &str = "select o.id from recoup.orders o join recoup.payments p on p.id = o.payment_id
@@ -288,9 +290,13 @@ async fn each_rule_names_the_one_row_that_breaks_it() {
     for change in BREAKS {
         let mut undone = connection.begin().await.unwrap();
         let row: Option<String> = sqlx::query_scalar(change.row).fetch_optional(&mut *undone).await.unwrap();
-        let row = row.unwrap_or_else(|| panic!("{}: the shop has no such row: {}", change.invariant, change.row));
+        let row =
+            row.unwrap_or_else(|| panic!("{}: the shop has no such row: {}", change.invariant, change.row));
         let sql = change.sql.replace("$row", &row);
-        sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut *undone).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        sqlx::raw_sql(AssertSqlSafe(sql.clone()))
+            .execute(&mut *undone)
+            .await
+            .unwrap_or_else(|e| panic!("{sql}: {e}"));
         let found = violations(&mut undone, instant).await.unwrap();
         undone.rollback().await.unwrap();
         let named: Vec<String> = found
@@ -311,16 +317,53 @@ async fn each_rule_names_the_one_row_that_breaks_it() {
 }
 
 #[tokio::test]
+async fn a_total_has_shipping_beside_its_lines_and_lines_are_after_discounts() {
+    let database = stack::postgres::Postgres::shared().await.unwrap().migrated_database().await.unwrap();
+    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    sqlx::raw_sql(
+        r#"insert into recoup.customers (id, event_id, event_created, event_rank) values ('cus_1', 'evt_1', now(), 0);
+        insert into recoup.webhook_events (id, type, livemode, created, payload, source, status)
+            values ('evt_1', 'checkout.session.completed', false, now(),
+                '{"data":{"object":{"total_details":{"amount_shipping":500,"amount_discount":200}}}}', 'webhook', 'processed');
+        insert into recoup.orders (id, customer_id, status, mode, currency, amount_subtotal, amount_total, created_at,
+                event_id, event_created, event_rank)
+            values ('cs_1', 'cus_1', 'pending', 'payment', 'eur', 1200, 1500, now(), 'evt_1', now(), 1);
+        insert into recoup.order_items (order_id, position, line_item_id, quantity, amount_total, currency)
+            values ('cs_1', 1, 'li_1', 1, 1000, 'eur')"#,
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let instant = OffsetDateTime::now_utc() + time::Duration::seconds(1);
+    assert_eq!(violations(&mut connection, instant).await.unwrap(), []);
+
+    let wrong = [
+        ("update recoup.webhook_events set payload = replace(payload, '500', '400')", 1),
+        // As many as the lines before the discount: right for lines that the seller wrote, and only for those.
+        ("update recoup.order_items set amount_total = 1200", 1),
+        ("update recoup.order_items set line_item_id = null", 0),
+    ];
+    for (change, found) in wrong {
+        sqlx::raw_sql(change).execute(&mut connection).await.unwrap();
+        let broken = violations(&mut connection, instant).await.unwrap();
+        assert_eq!(broken.len(), found, "{change}: {broken:?}");
+        assert!(broken.iter().all(|violation| violation.invariant == "order_totals"), "{change}: {broken:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_broken_is_an_error_with_the_rows_and_the_remedy() {
     let stack = shop().await;
     let reply = succeeded(stack.invoke("verify", now()).await.unwrap());
     assert_eq!((reply["status"].as_str(), &reply["warnings"]), (Some("holds"), &json!([])));
     assert_eq!(reply["invariants"].as_array().unwrap().len(), INVARIANTS.len());
 
-    sqlx::query("update recoup.order_items set amount_total = amount_total + 1 where amount_total is not null")
-        .execute(&stack.pool)
-        .await
-        .unwrap();
+    sqlx::query(
+        "update recoup.order_items set amount_total = amount_total + 1 where amount_total is not null",
+    )
+    .execute(&stack.pool)
+    .await
+    .unwrap();
     let reply = stack.invoke("verify", now()).await.unwrap();
     assert_eq!(failed(&reply), "InvariantBroken");
     let message = reply.payload["errorMessage"].as_str().unwrap();
@@ -328,7 +371,9 @@ async fn what_is_broken_is_an_error_with_the_rows_and_the_remedy() {
     assert!(sentence.contains("order_totals"), "{sentence}");
     let findings: Value = serde_json::from_str(findings).expect("JSON");
     let violation = &findings["violations"][0];
-    let wrong = count(&stack, "select count(distinct order_id) from recoup.order_items where amount_total is not null").await;
+    let wrong = "select count(distinct id) from recoup.orders join recoup.order_items on order_id = id
+        where status in ('pending', 'paid')";
+    let wrong = count(&stack, wrong).await;
     assert_eq!(violation["count"], wrong);
     assert_eq!(violation["rows"].as_array().unwrap().len(), 20);
     assert!(violation["remedy"].as_str().unwrap().contains("reconcile"), "{violation}");
@@ -338,10 +383,11 @@ async fn what_is_broken_is_an_error_with_the_rows_and_the_remedy() {
 
     // What is younger than the time that events may take is not judged.
     succeeded(stack.invoke("verify", json!({"action": "database"})).await.unwrap());
-    let recorded: Vec<String> = sqlx::query_scalar("select action || ' ' || status from recoup.verifications order by id")
-        .fetch_all(&stack.pool)
-        .await
-        .unwrap();
+    let recorded: Vec<String> =
+        sqlx::query_scalar("select action || ' ' || status from recoup.verifications order by id")
+            .fetch_all(&stack.pool)
+            .await
+            .unwrap();
     assert_eq!(recorded, ["database passed", "database failed", "database passed"]);
 }
 

@@ -27,7 +27,8 @@ async fn health(stack: &Stack) -> Value {
     }
     assert_eq!(failed(&reply), "Unhealthy", "{}", reply.payload);
     let message = reply.payload["errorMessage"].as_str().unwrap();
-    let body: Value = serde_json::from_str(message.split_once(" Findings: ").expect("findings").1).expect("JSON");
+    let body: Value =
+        serde_json::from_str(message.split_once(" Findings: ").expect("findings").1).expect("JSON");
     assert_eq!(body["status"], "failing");
     body
 }
@@ -95,7 +96,8 @@ async fn each_part_that_is_not_well_is_named_with_its_remedy() {
             vec!["reconcile degraded"],
         ),
         (
-            "update recoup.verifications set finished_at = now() - interval '9 days' where action = 'drill'".to_owned(),
+            "update recoup.verifications set finished_at = now() - interval '9 days' where action = 'drill'"
+                .to_owned(),
             "update recoup.verifications set finished_at = now() where action = 'drill'",
             vec!["drill degraded"],
         ),
@@ -110,7 +112,8 @@ async fn each_part_that_is_not_well_is_named_with_its_remedy() {
             vec!["checks failing"],
         ),
         (
-            "update recoup.verifications set finished_at = now() - interval '2 days' where action = 'full'".to_owned(),
+            "update recoup.verifications set finished_at = now() - interval '2 days' where action = 'full'"
+                .to_owned(),
             "update recoup.verifications set finished_at = now() where action = 'full'",
             vec!["checks degraded"],
         ),

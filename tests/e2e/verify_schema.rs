@@ -42,21 +42,36 @@ async fn each_object_that_was_changed_by_hand_is_named() {
 
     let changes = [
         ("alter table recoup.orders add column note text", "table orders altered note"),
-        ("alter table recoup.orders drop column note; alter table recoup.orders alter column currency type varchar(3)",
-            "table orders altered currency"),
-        ("alter table recoup.orders alter column currency type text; drop index recoup.orders_payment_id",
-            "index orders_payment_id dropped"),
-        ("create index orders_payment_id on recoup.orders (payment_id);
-          alter table recoup.tickets drop constraint tickets_seat_bound", "table tickets altered tickets_seat_bound"),
-        ("alter table recoup.tickets add constraint tickets_seat_bound check (seat between 1 and 10000);
+        (
+            "alter table recoup.orders drop column note; alter table recoup.orders alter column currency type varchar(3)",
+            "table orders altered currency",
+        ),
+        (
+            "alter table recoup.orders alter column currency type text; drop index recoup.orders_payment_id",
+            "index orders.orders_payment_id dropped",
+        ),
+        (
+            "create index orders_payment_id on recoup.orders (payment_id);
+          alter table recoup.tickets drop constraint tickets_seat_bound",
+            "table tickets altered tickets_seat_bound",
+        ),
+        (
+            "alter table recoup.tickets add constraint tickets_seat_bound check (seat between 1 and 10000);
           alter table recoup.order_items drop constraint order_items_order",
-            "foreign_key order_items.order_items_order dropped"),
-        ("alter table recoup.order_items add constraint order_items_order
+            "foreign_key order_items.order_items_order dropped",
+        ),
+        (
+            "alter table recoup.order_items add constraint order_items_order
             foreign key (order_id) references recoup.orders (id);
-          create function recoup.mine() returns int language sql as 'select 1'", "routine mine added"),
-        ("drop function recoup.mine(); create or replace view recoup.credit_balances as
+          create function recoup.mine() returns int language sql as 'select 1'",
+            "routine mine added",
+        ),
+        (
+            "drop function recoup.mine(); create or replace view recoup.credit_balances as
             select customer_id, sum(amount)::bigint as balance, 0::bigint as shortfall
-            from recoup.credit_entries group by customer_id", "view credit_balances altered"),
+            from recoup.credit_entries group by customer_id",
+            "view credit_balances altered",
+        ),
     ];
     for (change, expected) in changes {
         execute(&stack, change).await;

@@ -51,7 +51,9 @@ pub(crate) async fn lack(connection: &mut PgConnection) -> Result<Option<String>
             Finding::Extra => "was applied by a later version; deploy that version",
             _ => "is not applied; apply the migrations of this version",
         };
-        format!("migration {version} ({description}) {state}; verify {{\"action\":\"schema\"}} names all of them")
+        format!(
+            "migration {version} ({description}) {state}; verify {{\"action\":\"schema\"}} names all of them"
+        )
     }))
 }
 

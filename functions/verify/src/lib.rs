@@ -183,10 +183,11 @@ impl<S: SecretStore + SecretDates + Sync> Verify<S> {
         let time_left =
             deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(REPLY_TIME);
         let mut meant = None;
-        let done = match tokio::time::timeout(time_left, Box::pin(self.check(check, &mut meant, deadline))).await {
-            Ok(done) => done,
-            Err(_) => Err(ArchiveError::TimeLimit { operation: "verify" }.into()),
-        };
+        let done =
+            match tokio::time::timeout(time_left, Box::pin(self.check(check, &mut meant, deadline))).await {
+                Ok(done) => done,
+                Err(_) => Err(ArchiveError::TimeLimit { operation: "verify" }.into()),
+            };
         let (status, details) = match &done {
             Ok((outcome, _)) => {
                 let drill_seconds = match outcome {

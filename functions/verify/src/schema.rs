@@ -3,11 +3,11 @@
 //! What the migrations make is not kept in a file: a scratch database on the same server gets them, and both are read
 //! by the same reader. So the comparison is right on every version of Postgres, and cannot be out of date.
 
+use recoup::archive::ArchiveError;
 use recoup::archive::names::key_timestamp;
 use recoup::archive::restore::{Staging, drop_leftovers};
 use recoup::archive::schema::{SchemaDump, SchemaSelection, read_schema};
 use recoup::archive::session::{open_reading, run};
-use recoup::archive::ArchiveError;
 use recoup::db;
 use recoup::failure::Failure;
 use recoup::migrations::{
@@ -90,14 +90,15 @@ async fn make(options: &PgConnectOptions, known: &[Applied]) -> Result<SchemaDum
 }
 
 fn drifted(migrations: &[MigrationFinding], drift: &[Drift]) -> Failure {
-    let named: Vec<String> = migrations
-        .iter()
-        .map(|finding| format!("migration {} {:?}", finding.version, finding.finding).to_lowercase())
-        .chain(drift.iter().map(|object| {
-            format!("{:?} {} {:?}", object.kind, object.name, object.change).to_lowercase()
-        }))
-        .take(OBJECTS_NAMED_MAX)
-        .collect();
+    let named: Vec<String> =
+        migrations
+            .iter()
+            .map(|finding| format!("migration {} {:?}", finding.version, finding.finding).to_lowercase())
+            .chain(drift.iter().map(|object| {
+                format!("{:?} {} {:?}", object.kind, object.name, object.change).to_lowercase()
+            }))
+            .take(OBJECTS_NAMED_MAX)
+            .collect();
     let count = migrations.len() + drift.len();
     let message = format!(
         "compare schema {SCHEMA} with the migrations of this version: {count} differences: {}; apply what is missing, deploy the version that knows what is extra, put back what was changed by hand or write a migration for it.",

@@ -334,7 +334,10 @@ mod tests {
         let error = ArchiveError::BackupDamaged { backup_id: "x".to_owned(), damage };
         let failure = Failure::from(error);
         let message = failure.to_string();
-        assert!(message.contains("1000 objects are damaged") && message.contains("and 980 more"), "{message}");
+        assert!(
+            message.contains("1000 objects are damaged") && message.contains("and 980 more"),
+            "{message}"
+        );
         assert!(!message.contains("00020"), "{message}");
         assert_eq!(failure.findings().expect("findings")["damaged"], 1000);
     }

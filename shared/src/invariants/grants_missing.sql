@@ -8,11 +8,11 @@ where bought.paid_at is not null
     and not coalesce(payment.amount_returned > 0 and payment.amount_returned >= bought.amount_total, false)
     and case
         when item.grants_kind in ('course', 'path') then exists (
-            select from regexp_split_to_table(item.grants_ref, '\s*,\s*') as course
+            select from regexp_split_to_table(item.grants_ref, '\s*,\s*') as granted (course)
             where not exists (
                 select from recoup.enrollments as enrollment
                 where enrollment.customer_id = bought.customer_id
-                    and enrollment.course = course
+                    and enrollment.course = granted.course
                     and enrollment.revoked_at is null
             )
         )

@@ -78,7 +78,10 @@ fn objects(dump: &SchemaDump) -> BTreeMap<(ObjectKind, &str), BTreeSet<&str>> {
 /// constraint.
 fn changed_parts(before: &BTreeSet<&str>, now: &BTreeSet<&str>) -> Vec<String> {
     let lines = |sql: &BTreeSet<&str>| -> BTreeSet<String> {
-        sql.iter().flat_map(|sql| sql.lines()).map(|line| line.trim().trim_end_matches(',').to_owned()).collect()
+        sql.iter()
+            .flat_map(|sql| sql.lines())
+            .map(|line| line.trim().trim_end_matches(',').to_owned())
+            .collect()
     };
     let (before, now) = (lines(before), lines(now));
     let names: BTreeSet<String> = before
@@ -130,7 +133,9 @@ mod tests {
         assert_eq!(differences(&expected, &expected), []);
         let named: Vec<String> = differences(&expected, &found)
             .iter()
-            .map(|drift| format!("{:?} {} {:?} {}", drift.kind, drift.name, drift.change, drift.parts.join(" ")))
+            .map(|drift| {
+                format!("{:?} {} {:?} {}", drift.kind, drift.name, drift.change, drift.parts.join(" "))
+            })
             .collect();
         let expected =
             ["Table orders Altered amount note paid", "View mine Added ", "Index by_amount Dropped "];

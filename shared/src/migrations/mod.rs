@@ -72,11 +72,13 @@ pub async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, Arch
     if !there {
         return Ok(Vec::new());
     }
-    sqlx::query_as("select version, description, success, checksum from recoup._sqlx_migrations order by version")
-        .persistent(false)
-        .fetch_all(connection)
-        .await
-        .map_err(failed)
+    sqlx::query_as(
+        "select version, description, success, checksum from recoup._sqlx_migrations order by version",
+    )
+    .persistent(false)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)
 }
 
 /// Compares what was applied with the bundle, by number, success and checksum.

@@ -14,8 +14,10 @@ use time::OffsetDateTime;
 use super::{Expectations, Part, Seen, Status};
 use crate::signals::count;
 
-const LATE: &str = "take a backup now (RUNBOOK, Take a backup now), and read the log of the last scheduled run";
-const UNREADABLE: &str = "check that the bucket can be reached and that its newest backup is whole: verify {\"action\":\"full\"}";
+const LATE: &str =
+    "take a backup now (RUNBOOK, Take a backup now), and read the log of the last scheduled run";
+const UNREADABLE: &str =
+    "check that the bucket can be reached and that its newest backup is whole: verify {\"action\":\"full\"}";
 const PLAINTEXT: &str = "set BACKUP_AGE_RECIPIENTS and take BACKUP_ENCRYPTION=none away: whoever reads the bucket reads every row";
 
 pub(crate) async fn backups(store: &Arc<S3Store>, expected: &Expectations, now: OffsetDateTime) -> Seen {

@@ -70,7 +70,10 @@ mod tests {
         let (expected, env) = read("full=26, payments=2");
         env.finish().expect("no fault");
         let ages: Vec<_> = expected.backup_age.into_iter().collect();
-        assert_eq!(ages, [("full".to_owned(), Duration::hours(26)), ("payments".to_owned(), Duration::hours(2))]);
+        assert_eq!(
+            ages,
+            [("full".to_owned(), Duration::hours(26)), ("payments".to_owned(), Duration::hours(2))]
+        );
         for wrong in ["full", "full=0", "=3", "full=26,", "full=-1"] {
             let message = read(wrong).1.finish().expect_err("a fault").to_string();
             assert!(message.contains("BACKUP_RPO_HOURS"), "{message}");

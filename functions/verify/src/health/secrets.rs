@@ -8,7 +8,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{Expectations, Part, Seen, Status};
 
-const OLD: &str = "give the secret a new value: README, step 5; keep old identities in the backup key's secret";
+const OLD: &str =
+    "give the secret a new value: README, step 5; keep old identities in the backup key's secret";
 
 pub(crate) async fn secrets(
     store: &(impl SecretDates + Sync),

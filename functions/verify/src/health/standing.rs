@@ -18,7 +18,8 @@ const UNREACHABLE: &str = "check that the server runs, the address in the databa
 const NO_DRILL: &str = "run verify {\"action\":\"drill\"}: a backup that was never restored is a hope";
 const CHECK_RED: &str = "run the check again and do what it says: RUNBOOK, A check is red";
 const UNSETTLED: &str = "RUNBOOK, Events failed";
-const MARKED: &str = "reconcile {\"action\":\"retry\",\"dry_run\":false} asks Stripe; if they stay, read its log";
+const MARKED: &str =
+    "reconcile {\"action\":\"retry\",\"dry_run\":false} asks Stripe; if they stay, read its log";
 const NOT_RECONCILED: &str = "run reconcile {\"action\":\"events\",\"dry_run\":false} and check its schedule";
 
 #[derive(FromRow)]
@@ -104,7 +105,10 @@ fn judge(
         ("database", Part::new(Status::Ok, json!({}), UNREACHABLE)),
         ("events", Part::new(events, known, UNSETTLED)),
         ("refetch", Part::new(marked, json!({"marked": standing.marked}), MARKED)),
-        ("reconcile", Part::new(reconcile, json!({"last_completed_at": reconciled.map(text)}), NOT_RECONCILED)),
+        (
+            "reconcile",
+            Part::new(reconcile, json!({"last_completed_at": reconciled.map(text)}), NOT_RECONCILED),
+        ),
         ("drill", drill(checks.get("drill"), expected, now)),
         ("checks", others(checks, expected, now)),
     ]);

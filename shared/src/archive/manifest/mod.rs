@@ -307,6 +307,8 @@ impl Manifest {
         let singles = [&self.schema.object, &self.instructions, &self.summary]
             .map(|object| (object.key.as_str(), object.bytes_stored, object.sha256.as_str()));
         let parts = self.tables.iter().flat_map(|table| &table.parts);
-        singles.into_iter().chain(parts.map(|part| (part.key.as_str(), part.bytes_stored, part.sha256.as_str())))
+        singles
+            .into_iter()
+            .chain(parts.map(|part| (part.key.as_str(), part.bytes_stored, part.sha256.as_str())))
     }
 }

@@ -18,7 +18,7 @@ const COMMENT: &str = "recoup staging:";
 const NAME_BYTES_MAX: usize = 63;
 
 /// A database under construction. While this lives a session of it is open: what no session uses was left behind, see
-/// [`super::leftovers`].
+/// [`super::drop_leftovers`].
 pub struct Staging {
     /// Its name.
     pub database: String,
