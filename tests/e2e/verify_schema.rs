@@ -43,11 +43,11 @@ async fn each_object_that_was_changed_by_hand_is_named() {
     let changes = [
         ("alter table recoup.orders add column note text", "table orders altered note"),
         (
-            "alter table recoup.orders drop column note; alter table recoup.orders alter column currency type varchar(3)",
-            "table orders altered currency",
+            "alter table recoup.orders drop column note; alter table recoup.orders alter column client_reference_id type varchar(3)",
+            "table orders altered client_reference_id",
         ),
         (
-            "alter table recoup.orders alter column currency type text; drop index recoup.orders_payment_id",
+            "alter table recoup.orders alter column client_reference_id type text; drop index recoup.orders_payment_id",
             "index orders.orders_payment_id dropped",
         ),
         (
