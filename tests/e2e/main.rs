@@ -26,6 +26,7 @@ mod stack_lambda;
 mod stack_postgres;
 mod stack_stores;
 mod story;
+mod stripe_cli;
 mod stripe_stand_in;
 mod support;
 mod verify_backup;
