@@ -37,4 +37,8 @@ mod story;
 mod stripe_cli;
 mod stripe_stand_in;
 mod support;
+mod verify_backup;
+mod verify_database;
+mod verify_health;
+mod verify_schema;
 mod webhook;

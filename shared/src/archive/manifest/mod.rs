@@ -305,9 +305,16 @@ impl Manifest {
 
     /// Every object that belongs to the backup besides the manifest: key and stored size.
     pub fn objects(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.checksums().map(|(key, bytes, _)| (key, bytes))
+    }
+
+    /// The same with the SHA-256 of the stored bytes.
+    pub fn checksums(&self) -> impl Iterator<Item = (&str, u64, &str)> {
         let singles = [&self.schema.object, &self.instructions, &self.summary]
-            .map(|object| (object.key.as_str(), object.bytes_stored));
+            .map(|object| (object.key.as_str(), object.bytes_stored, object.sha256.as_str()));
         let parts = self.tables.iter().flat_map(|table| &table.parts);
-        singles.into_iter().chain(parts.map(|part| (part.key.as_str(), part.bytes_stored)))
+        singles
+            .into_iter()
+            .chain(parts.map(|part| (part.key.as_str(), part.bytes_stored, part.sha256.as_str())))
     }
 }
