@@ -19,16 +19,35 @@ const BACKUP_KEY_SECRET: &str = "backup-key";
 pub(crate) async fn put_secrets(
     secrets: &Secrets,
     database_url: &str,
-    webhook_secret: &str,
+    signing: &SigningSecrets,
     stripe_api_key: &str,
     age_identity: &str,
 ) -> Result<()> {
-    let endpoints = json!({"platform": {"current": webhook_secret, "previous": null}});
+    let endpoints = json!({
+        "platform": {"current": signing.platform, "previous": null},
+        "connect": {"current": signing.connect, "previous": null},
+    });
     secrets.put(DATABASE_SECRET, &json!({"url": database_url})).await?;
     secrets.put(WEBHOOK_SECRET, &json!({"endpoints": endpoints})).await?;
     secrets.put(API_SECRET, &json!({"api_key": stripe_api_key})).await?;
     secrets.put(BACKUP_KEY_SECRET, &json!({"identities": [age_identity]})).await?;
     Ok(())
+}
+
+/// The secrets of the two endpoints that Stripe calls, `whsec_…`.
+pub(crate) struct SigningSecrets {
+    /// Of the one that hears of the account's own events.
+    pub(crate) platform: String,
+    /// Of the one that hears of connected accounts' events.
+    pub(crate) connect: String,
+}
+
+impl SigningSecrets {
+    /// New ones.
+    pub(crate) fn generate() -> SigningSecrets {
+        let secret = || format!("whsec_{:032x}", rand::random::<u128>());
+        SigningSecrets { platform: secret(), connect: secret() }
+    }
 }
 
 /// What the functions' environments are made of.

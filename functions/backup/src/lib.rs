@@ -81,8 +81,8 @@ impl<S: SecretStore + Sync> Backup<S> {
             schemas: self.schemas.clone(),
             connections: self.connections.max(1),
         };
-        let Full { label, scheduled_at } = full;
-        let wanted = Wanted { label, retention: self.retention_full, scheduled_at };
+        let Full { label, format, scheduled_at } = full;
+        let wanted = Wanted { label, format, retention: self.retention_full, scheduled_at };
         Ok(outcome_reply(source.full(wanted, deadline).await?, "full"))
     }
 }

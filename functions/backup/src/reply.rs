@@ -1,6 +1,7 @@
 //! What the function answers.
 
 use recoup::archive::backup::{BackupMade, Outcome};
+use recoup::archive::format::TableFormat;
 use recoup::archive::summary::ListedBackup;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -83,6 +84,7 @@ pub struct MadeReply {
     backup_type: String,
     status: &'static str,
     label: Option<String>,
+    format: TableFormat,
     record_count: u64,
     /// Bytes of all its objects, as `list` and `recoup.backups` have them.
     file_size_bytes: u64,
@@ -116,6 +118,7 @@ fn made_reply(made: BackupMade) -> MadeReply {
         backup_type: manifest.backup_type,
         status: "completed",
         label: manifest.label,
+        format: manifest.table_format,
         record_count: manifest.totals.rows,
         created_at: manifest.started_at,
         expires_at: manifest.expires_at,

@@ -1,5 +1,6 @@
 //! What the function is asked, and what it understands of it.
 
+use recoup::archive::format::TableFormat;
 use recoup::archive::summary::check_label;
 use recoup::failure::Failure;
 use recoup::invocation::Request;
@@ -34,6 +35,8 @@ pub enum BackupRequest {
 pub struct MakeRequest {
     backup_type: Option<String>,
     label: Option<String>,
+    #[serde(default)]
+    format: TableFormat,
     #[serde(default, deserialize_with = "instant")]
     scheduled_at: Option<OffsetDateTime>,
 }
@@ -62,8 +65,8 @@ impl<'de> Deserialize<'de> for BackupRequest {
 }
 
 impl Request for BackupRequest {
-    const ACCEPTS: &'static str = "backup_type \"full\" with an optional label of up to 60 bytes and, from a schedule, \
-        scheduled_at; or action \"list\"; \"status\" with backup_id (an id or \"latest\"); \"prune\" with dry_run (default \
+    const ACCEPTS: &'static str = "backup_type \"full\" with an optional label of up to 60 bytes, an optional format \
+        (\"copy\", the default, \"csv\" or \"json\") and, from a schedule, scheduled_at; or action \"list\"; \"status\" with backup_id (an id or \"latest\"); \"prune\" with dry_run (default \
         true), actor, reason, older_than_days, more_than_half, without_recovery_points; \"rebuild\" with dry_run (default \
         false); other kinds of backup are not in this version";
     const EXAMPLE: &'static str = r#"{"backup_type":"full","label":"before release 12"}"#;
@@ -74,6 +77,8 @@ impl Request for BackupRequest {
 pub(crate) struct Full {
     /// What the operator calls it.
     pub(crate) label: Option<String>,
+    /// How rows are written.
+    pub(crate) format: TableFormat,
     /// The time that a schedule meant.
     pub(crate) scheduled_at: Option<OffsetDateTime>,
 }
@@ -88,7 +93,7 @@ impl MakeRequest {
             let (accepts, example) = (BackupRequest::ACCEPTS, BackupRequest::EXAMPLE);
             Failure::invalid_request(format!("{reason}. Accepted: {accepts}. Example: {example}"))
         };
-        let Self { backup_type, label, scheduled_at } = self;
+        let Self { backup_type, label, format, scheduled_at } = self;
         match backup_type.as_deref() {
             Some("full") => {}
             Some(other) => return Err(refuse(format!("backup_type {other:?} is not known"))),
@@ -97,7 +102,7 @@ impl MakeRequest {
         if let Some(label) = &label {
             check_label(label)?;
         }
-        Ok(Full { label, scheduled_at })
+        Ok(Full { label, format, scheduled_at })
     }
 }
 
@@ -130,6 +135,8 @@ mod tests {
             json!({"action": "compact"}),
             json!({"action": 7}),
             json!({"action": "list", "backup_type": "full"}),
+            json!({"action": "list", "format": "csv"}),
+            json!({"backup_type": "full", "format": "xml"}),
             json!({"label": "x"}),
             json!({"backup_type": "full", "label": ""}),
             json!({"backup_type": "full", "labl": "x"}),
@@ -159,6 +166,7 @@ mod tests {
             serde_json::from_str(BackupRequest::EXAMPLE).expect("json"),
             json!({"action": null, "backup_type": "full", "label": null}),
             json!({"backup_type": "full", "scheduled_at": "2026-11-21T04:10:00Z"}),
+            json!({"backup_type": "full", "format": "json"}),
             json!({"action": "list"}),
             json!({"action": "status", "backup_id": "latest"}),
             json!({"action": "rebuild"}),

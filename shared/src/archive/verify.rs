@@ -118,7 +118,7 @@ async fn verify_parts<S: ObjectStore>(
                 let _place = place;
                 let table = &backup.manifest.tables[table];
                 let part = &table.parts[part];
-                (part.key.clone(), backup.read_part(part, table.columns.len(), &decryption, None).await)
+                (part.key.clone(), backup.read_part(table, part, &decryption, None).await)
             });
             while let Some(ended) = running.try_join_next() {
                 note_ended(damage, ended)?;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::digest::{RowSum, TableDigest};
+use super::format::TableFormat;
 use super::schema::{ObjectKind, Phase};
 
 /// The format that this version writes and reads.
@@ -57,8 +58,8 @@ pub struct Manifest {
     /// From when on it may be pruned.
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,
-    /// How rows are written: always `copy` (Postgres' COPY text) in this version.
-    pub table_format: String,
+    /// How rows are stored.
+    pub table_format: TableFormat,
     /// How parts are compressed: always `zstd` in this version.
     pub compression: String,
     /// Who can open it.
@@ -231,7 +232,7 @@ pub struct PartEntry {
     pub rows: u64,
     /// Digest of these rows.
     pub digest: RowSum,
-    /// Size before compression and encryption.
+    /// Size in the backup's format, before compression and encryption.
     pub bytes_raw: u64,
     /// Size as stored.
     pub bytes_stored: u64,

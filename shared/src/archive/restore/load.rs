@@ -76,9 +76,8 @@ async fn load_part<S: ObjectStore>(
     let part = &table.parts[part];
     let operation = format!("load table {} from {}", table.qualified_name(), part.key);
     let (rows_in, rows_out) = mpsc::channel(WAITING);
-    let columns = table.columns.len();
     let (read, loaded) = tokio::join!(
-        backup.read_part(part, columns, decryption, Some(rows_in)),
+        backup.read_part(table, part, decryption, Some(rows_in)),
         write_rows(connection, table, &operation, rows_out),
     );
     // Where the object is damaged the load was given up for that reason; where Postgres refused the rows,

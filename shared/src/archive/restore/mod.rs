@@ -22,6 +22,7 @@ use super::store::ObjectStore;
 
 pub use compare::{RestoredTable, digest_database};
 pub use production::{Difference, TableDifference, compare_production};
+pub(super) use staging::locale;
 pub use staging::{Staging, check_name};
 
 /// What is kept back of the invocation's time to drop the staging database.

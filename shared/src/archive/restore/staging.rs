@@ -161,7 +161,8 @@ async fn create_database(
     )))
 }
 
-fn locale(traits: &DatabaseTraits) -> String {
+/// The options of `CREATE DATABASE` that give it the locale that it had, with a space before them.
+pub(in crate::archive) fn locale(traits: &DatabaseTraits) -> String {
     let mut options =
         format!(" LC_COLLATE {} LC_CTYPE {}", quote_literal(&traits.collate), quote_literal(&traits.ctype));
     // Before 15 there is no provider to choose, and libc is what there is.
