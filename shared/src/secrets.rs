@@ -40,6 +40,23 @@ impl SecretsManager {
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self { client: aws_sdk_secretsmanager::Client::new(config) }
     }
+
+    /// The same from what Lambda itself puts into the environment, and from nothing else: region, credentials, and
+    /// an address of its own where `AWS_ENDPOINT_URL_SECRETS_MANAGER` has one. The SDK's usual search through
+    /// profiles, metadata services and sign-on would be a third of a small function's binary, and of its start.
+    pub fn from_lambda() -> Self {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let config = aws_sdk_secretsmanager::Config::builder()
+            .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::latest())
+            .region(variable("AWS_REGION").map(aws_sdk_secretsmanager::config::Region::new))
+            .credentials_provider(aws_config::environment::EnvironmentVariableCredentialsProvider::new());
+        let endpoint = variable("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|| variable("AWS_ENDPOINT_URL"));
+        let config = match endpoint {
+            Some(endpoint) => config.endpoint_url(endpoint),
+            None => config,
+        };
+        Self { client: aws_sdk_secretsmanager::Client::from_conf(config.build()) }
+    }
 }
 
 impl SecretStore for SecretsManager {

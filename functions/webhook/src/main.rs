@@ -8,10 +8,9 @@ use webhook::Webhook;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let setup = async || {
         let output = Box::new(std::io::stdout());
-        Webhook::from_env(Env::from_process(), SecretsManager::new(&aws), output).await
+        Webhook::from_env(Env::from_process(), SecretsManager::from_lambda(), output).await
     };
     Box::pin(webhook::serve(setup)).await
 }
