@@ -1,4 +1,4 @@
-//! A full backup in one process: plan, all parts on several connections, seal.
+//! A backup in one process: plan, all parts on several connections, seal.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,13 +10,15 @@ use tokio::task::JoinSet;
 
 use super::encryption::Encryption;
 use super::error::ArchiveError;
+use super::kind::BackupKind;
 use super::manifest::{Manifest, PartEntry};
 use super::names::BackupId;
 use super::part::{Destination, write_part};
 use super::plan::{TablePlan, plan};
 use super::record::{BackupRecord, record};
-use super::schema::{self, SchemaSelection};
+use super::schema::SchemaSelection;
 use super::seal::{SealFacts, seal};
+use super::selection::{Chosen, Selection, choose};
 use super::session::open_reading;
 use super::store::{ObjectStore, OpenUploads};
 
@@ -46,12 +48,13 @@ pub struct BackupMade {
 }
 
 impl<S: ObjectStore> BackupSource<S> {
-    /// Makes a full backup, kept for `retention`, and records the run.
+    /// Makes a backup of what is selected, kept for `retention`, and records the run.
     ///
     /// # Errors
     /// [`ArchiveError`]. Then no manifest stands, so there is no backup; uploads in pieces are given up.
-    pub async fn full(
+    pub async fn make(
         &self,
+        selection: &Selection,
         label: Option<String>,
         retention: time::Duration,
         deadline: SystemTime,
@@ -60,20 +63,22 @@ impl<S: ObjectStore> BackupSource<S> {
         let expires_at = started_at + retention;
         let destination = Arc::new(Destination {
             store: Arc::clone(&self.store),
-            backup_id: BackupId::new(started_at, "full", rand::random()),
+            backup_id: BackupId::new(started_at, selection.kind.as_str(), rand::random()),
             encryption: self.encryption.clone(),
             uploads: OpenUploads::default(),
         });
         let backup_id = destination.backup_id.clone();
-        let schemas = match &self.schemas {
-            SchemaSelection::All => Vec::new(),
-            SchemaSelection::Only(names) => names.clone(),
+        let facts = SealFacts {
+            label: label.clone(),
+            schemas: self.schemas_of(selection),
+            selection: None,
+            started_at,
+            expires_at,
         };
-        let facts = SealFacts { label: label.clone(), schemas, started_at, expires_at };
         let time_left =
             deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(CLEAN_UP_TIME);
 
-        let made = match tokio::time::timeout(time_left, Box::pin(self.write(&destination, facts))).await {
+        let made = match tokio::time::timeout(time_left, Box::pin(self.write(&destination, selection, facts))).await {
             Ok(made) => made,
             Err(_) => Err(ArchiveError::TimeLimit { operation: "back up the database" }),
         };
@@ -87,10 +92,11 @@ impl<S: ObjectStore> BackupSource<S> {
             &BackupRecord {
                 backup_id: &backup_id,
                 label: label.as_deref(),
+                window: selection.window.as_ref().map(|window| (window.from, window.to)),
                 counts: made
                     .as_ref()
                     .ok()
-                    .map(|manifest| (manifest.totals.rows, manifest.totals.bytes_stored)),
+                    .map(|manifest| (manifest.totals.rows, manifest.file_size_bytes())),
                 expires_at,
                 error: reason.as_deref(),
             },
@@ -100,20 +106,32 @@ impl<S: ObjectStore> BackupSource<S> {
         Ok(BackupMade { manifest, warnings: recorded.err().into_iter().collect() })
     }
 
+    /// The schemas that were asked for, empty for all: those of the configuration limit full backups alone.
+    fn schemas_of(&self, selection: &Selection) -> Vec<String> {
+        match &self.schemas {
+            SchemaSelection::Only(names) if selection.kind == BackupKind::Full => names.clone(),
+            _ => Vec::new(),
+        }
+    }
+
     async fn write(
         &self,
         destination: &Arc<Destination<S>>,
+        selection: &Selection,
         facts: SealFacts,
     ) -> Result<Manifest, ArchiveError> {
         let mut holder = open_reading(&self.options, None).await?;
-        let plan = plan(&mut holder, &self.schemas).await?;
-        let definitions = schema::read_schema(&mut holder, &self.schemas).await?;
+        let chosen = choose(&mut holder, selection, &self.schemas).await?;
+        // What is chosen may lie in any schema.
+        let schemas = if chosen.is_some() { &SchemaSelection::All } else { &self.schemas };
+        let plan = plan(&mut holder, schemas, chosen.as_ref()).await?;
         tracing::info!(backup_id = %destination.backup_id, tables = plan.tables.len(), "backup planned");
 
         let parts = self.write_parts(destination, &plan.snapshot.id, &plan.tables).await?;
         // Only now may the snapshot go.
         drop(holder);
-        seal(destination, plan, &definitions, parts, facts).await
+        let entry = chosen.map(|Chosen { entry, .. }| entry);
+        seal(destination, plan, parts, SealFacts { selection: entry, ..facts }).await
     }
 
     async fn write_parts(

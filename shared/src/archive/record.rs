@@ -14,7 +14,9 @@ pub struct BackupRecord<'a> {
     pub backup_id: &'a BackupId,
     /// What the operator called it.
     pub label: Option<&'a str>,
-    /// Rows and bytes, where it was completed.
+    /// The window of a partial one, from and to.
+    pub window: Option<(OffsetDateTime, OffsetDateTime)>,
+    /// Rows and bytes of all objects, where it was completed.
     pub counts: Option<(u64, u64)>,
     /// From when on it may be pruned.
     pub expires_at: OffsetDateTime,
@@ -35,9 +37,9 @@ pub async fn record(options: &PgConnectOptions, entry: &BackupRecord<'_>) -> Res
     sqlx::query(
         "INSERT INTO recoup.backups (
             backup_id, backup_type, status, label, record_count, file_size_bytes,
-            created_at, completed_at, expires_at, error
+            created_at, completed_at, expires_at, error, window_from, window_to
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8, $9)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8, $9, $10, $11)
         ON CONFLICT (backup_id) DO UPDATE SET
             status = excluded.status,
             record_count = excluded.record_count,
@@ -54,6 +56,8 @@ pub async fn record(options: &PgConnectOptions, entry: &BackupRecord<'_>) -> Res
     .bind(entry.backup_id.created_at())
     .bind(entry.expires_at)
     .bind(entry.error)
+    .bind(entry.window.map(|(from, _)| from))
+    .bind(entry.window.map(|(_, to)| to))
     .persistent(false)
     .execute(&mut connection)
     .await

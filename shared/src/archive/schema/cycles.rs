@@ -1,7 +1,7 @@
 //! Finding the objects that need each other.
 
 /// Tarjan's strongly connected components, without recursion (thousands of tables, one long chain).
-pub(super) fn strong_components(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
+pub(in crate::archive) fn strong_components(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
     const UNSEEN: usize = usize::MAX;
     let mut index = vec![UNSEEN; needs.len()];
     let mut low = vec![0; needs.len()];
