@@ -31,7 +31,9 @@ VARIABLES = {
     },
     "Backup": {
         "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS", "BACKUP_SCHEMAS",
-        "BACKUP_RETENTION_DAYS_FULL", "BACKUP_CONNECTIONS",
+        "BACKUP_RETENTION_DAYS_FULL", "BACKUP_RETENTION_DAYS_PAYMENTS", "BACKUP_RETENTION_DAYS_ORDERS",
+        "BACKUP_RETENTION_DAYS_TICKETS", "BACKUP_RETENTION_DAYS_TABLES", "BACKUP_CONNECTIONS",
+        "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
     "Verify": {"RUST_LOG", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
     "Restore": {"RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID", "RESTORE_CONNECTIONS"},
@@ -43,6 +45,9 @@ VARIABLES = {
 # Name of the schedule -> (function, what it is called with).
 SCHEDULES = {
     "BackupFullDaily": ("Backup", {"backup_type": "full"}),
+    "BackupPaymentsHourly": ("Backup", {"backup_type": "payments"}),
+    "BackupOrdersDaily": ("Backup", {"backup_type": "orders"}),
+    "BackupTicketsDaily": ("Backup", {"backup_type": "tickets"}),
     "VerifyLatestDaily": ("Verify", {"action": "full", "backup_id": "latest"}),
     "ReconcileEventsHourly": ("Reconcile", {"action": "events", "dry_run": False}),
     "ReconcileRetryEveryFiveMinutes": ("Reconcile", {"action": "retry", "dry_run": False}),
@@ -193,7 +198,8 @@ def check_functions(resources, full, fault):
 SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
 PUBLIC = {
     "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
-    "BackupRetentionDaysFull", "2", "MetricsNamespace", "Stack=${AWS::StackName}", "none", "transaction",
+    "BackupRetentionDaysFull", "BackupRetentionDaysPayments", "BackupRetentionDaysOrders",
+    "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "2", "MetricsNamespace", "Stack=${AWS::StackName}", "none", "transaction",
 }
 
 
@@ -330,11 +336,17 @@ def check_alarms(resources, full, fault):
     wanted |= {("ApproximateNumberOfMessagesVisible", "DeadLetters.QueueName")}
     for metric, of in sorted(wanted - watched):
         fault(f"no alarm on {metric} of {of}")
-    for function in ["Backup", "Verify"]:
-        alarm = alarms.get(f"{function}Missing", {})
-        hours = [m["MetricStat"]["Period"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
-        if (alarm.get("TreatMissingData"), alarm.get("EvaluationPeriods"), hours) != ("breaching", 26, [3600] * 2):
-            fault(f"{function}Missing: 26 hours without a run do not alarm")
+    for name, counted, hours in [
+        ("BackupMissing", {("FullBackups", "backup")}, 26),
+        ("PaymentsBackupMissing", {("PaymentsBackups", "backup")}, 2),
+        ("VerifyMissing", {("Invocations", "Verify"), ("Errors", "Verify")}, 26),
+    ]:
+        alarm = alarms.get(name, {})
+        stats = [m["MetricStat"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
+        found = {(s["Metric"]["MetricName"], s["Metric"]["Dimensions"][0]["Value"]) for s in stats}
+        seconds = {s["Period"] * alarm["EvaluationPeriods"] for s in stats}
+        if (alarm.get("TreatMissingData"), found, seconds) != ("breaching", counted, {hours * 3600}):
+            fault(f"{name}: {hours} hours without a run do not alarm")
     if ("AlarmMail" in resources) != full:
         fault("AlarmMail: does not follow the parameter")
 

@@ -34,6 +34,7 @@ BREAKS = [
     ("""Input: '{"action":"events","dry_run":false}'""", """Input: '{"action":"events","dry_run":true}'"""),
     ("DeadLetterConfig: {Arn: !GetAtt DeadLetters.Arn}", "Description: lost"),
     ("Name: !Sub ${AWS::StackName}-backup-full", "Name: backup-full"),
+    ("""Input: '{"backup_type":"payments"}'""", """Input: '{"backup_type":"orders"}'"""),
     ("SqsManagedSseEnabled: true", "SqsManagedSseEnabled: false"),
     ("            Destination: !GetAtt DeadLetters.Arn", "            Destination: !GetAtt Backup.Arn"),
     # Bucket.
@@ -50,6 +51,8 @@ BREAKS = [
     ("AlarmActions: [!Ref AlarmTopic]", "AlarmActions: []"),
     ("TreatMissingData: breaching", "TreatMissingData: ignore"),
     ("MetricName: Throttles", "MetricName: Duration"),
+    ("MetricName: FullBackups", "MetricName: PaymentsBackups"),
+    ("            Period: 900\n", "            Period: 3600\n"),
 ]
 
 

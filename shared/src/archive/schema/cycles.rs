@@ -47,6 +47,17 @@ pub(in crate::archive) fn strong_components(needs: &[Vec<usize>]) -> Vec<Vec<usi
     components
 }
 
+/// Who is needed by whom, from who needs whom.
+pub(super) fn reversed(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let mut needed_by = vec![Vec::new(); needs.len()];
+    for (at, list) in needs.iter().enumerate() {
+        for need in list {
+            needed_by[*need].push(at);
+        }
+    }
+    needed_by
+}
+
 #[cfg(test)]
 mod tests {
     use super::strong_components;

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     catalog::{Class, Key},
-    cycles::strong_components,
+    cycles::{reversed, strong_components},
     node::{Body, Node},
     statement::{ObjectKind, Phase, Unsupported},
 };
@@ -393,15 +393,4 @@ impl Graph {
             }
         }
     }
-}
-
-/// Who is needed by whom, from who needs whom.
-fn reversed(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
-    let mut needed_by = vec![Vec::new(); needs.len()];
-    for (at, list) in needs.iter().enumerate() {
-        for need in list {
-            needed_by[*need].push(at);
-        }
-    }
-    needed_by
 }

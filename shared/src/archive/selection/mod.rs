@@ -115,15 +115,18 @@ pub async fn choose(
             (rows.collect(), Some(window_entry(&catalog, &times, window)))
         }
     };
-    let names = |oids: &mut dyn Iterator<Item = i64>| {
-        oids.map(|oid| catalog.relation(oid).table_name().to_string()).collect::<Vec<_>>()
-    };
     let entry = SelectionEntry {
-        tables: names(&mut closure.roots.iter().copied()),
-        added: names(&mut closure.tables.difference(&closure.roots).copied()),
+        tables: names(&catalog, closure.roots.iter().copied()),
+        added: names(&catalog, closure.tables.difference(&closure.roots).copied()),
         window,
     };
     Ok(Some(Chosen { tables, partitioned: closure.partitioned, entry }))
+}
+
+/// Names as a request would have them, in order.
+fn names(catalog: &Catalog, oids: impl Iterator<Item = i64>) -> Vec<String> {
+    let names: BTreeSet<TableName> = oids.map(|oid| catalog.relation(oid).table_name()).collect();
+    names.iter().map(TableName::to_string).collect()
 }
 
 fn set_tables(
@@ -152,19 +155,23 @@ fn set_tables(
 
 /// What the manifest says of a window: how each table's rows were dated, so that a reader can tell what is in it.
 fn window_entry(catalog: &Catalog, times: &Times, window: &Window) -> WindowEntry {
-    let name = |oid: i64| catalog.relation(oid).table_name().to_string();
-    let in_window = || times.own.iter().filter(|(_, own)| **own == Own::InWindow).map(|(oid, _)| *oid);
-    let by_column = in_window().filter_map(|oid| match times.created.get(&oid)? {
-        Created::Column(column, _) => Some(CreatedColumn { table: name(oid), column: column.clone() }),
-        Created::With(_) => None,
-    });
-    let with_parents = in_window().filter(|oid| matches!(times.created.get(oid), Some(Created::With(_))));
-    let whole = times.own.iter().filter(|(_, own)| **own == Own::Whole).map(|(oid, _)| name(*oid));
+    let own = |wanted: Own| times.own.iter().filter(move |(_, own)| **own == wanted).map(|(oid, _)| *oid);
+    let part_of_another = |oid: &i64| matches!(times.created.get(oid), Some(Created::With(_)));
+    let mut created_columns: Vec<CreatedColumn> = own(Own::InWindow)
+        .filter_map(|oid| match times.created.get(&oid)? {
+            Created::Column(column, _) => {
+                let table = catalog.relation(oid).table_name().to_string();
+                Some(CreatedColumn { table, column: column.clone() })
+            }
+            Created::With(_) => None,
+        })
+        .collect();
+    created_columns.sort_by(|one, other| one.table.cmp(&other.table));
     WindowEntry {
         from: window.from,
         to: window.to,
-        created_columns: by_column.collect(),
-        with_what_they_are_part_of: with_parents.map(name).collect(),
-        whole: whole.collect(),
+        created_columns,
+        with_what_they_are_part_of: names(catalog, own(Own::InWindow).filter(part_of_another)),
+        whole: names(catalog, own(Own::Whole)),
     }
 }

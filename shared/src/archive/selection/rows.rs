@@ -23,11 +23,12 @@ const SQL_TIME: &[BorrowedFormatItem<'static>] =
 
 /// Writes the conditions of a window's tables.
 pub(super) struct Needed<'a> {
-    closure: &'a Closure,
     times: &'a Times,
     window: &'a Window,
     /// Quoted names by oid.
     idents: BTreeMap<i64, String>,
+    /// The foreign keys that lead to a table.
+    keys_to: BTreeMap<i64, Vec<&'a ForeignKey>>,
     /// Groups of tables that refer to each other, each after the groups that refer to it.
     groups: Vec<Vec<i64>>,
 }
@@ -42,19 +43,21 @@ impl<'a> Needed<'a> {
         let tables: Vec<i64> = closure.tables.iter().copied().collect();
         let position = |oid: i64| tables.binary_search(&oid).expect("a key's ends are in the closure");
         let mut led_to_by = vec![Vec::new(); tables.len()];
+        let mut keys_to: BTreeMap<i64, Vec<&ForeignKey>> = BTreeMap::new();
         for key in &closure.keys {
+            keys_to.entry(key.parent).or_default().push(key);
             led_to_by[position(key.parent)].push(position(key.child));
         }
         let groups = strong_components(&led_to_by)
             .into_iter()
             .map(|group| group.into_iter().map(|at| tables[at]).collect())
             .collect();
-        Self { closure, times, window, idents, groups }
+        Self { times, window, idents, keys_to, groups }
     }
 
     /// What follows `WHERE` for the rows that `table` gives, or nothing where it gives all.
     pub(super) fn condition(&self, table: i64) -> Option<String> {
-        let is_referred_to = self.closure.keys.iter().any(|key| key.parent == table);
+        let is_referred_to = !self.keys_to(table).is_empty();
         match (self.own(table), self.times.created.get(&table)) {
             (Own::Whole, _) => None,
             (Own::Nothing, _) if !is_referred_to => Some("false".to_owned()),
@@ -66,6 +69,10 @@ impl<'a> Needed<'a> {
                 self.queries(table)
             )),
         }
+    }
+
+    fn keys_to(&self, table: i64) -> &[&'a ForeignKey] {
+        self.keys_to.get(&table).map_or(&[], Vec::as_slice)
     }
 
     fn own(&self, table: i64) -> Own {
@@ -111,7 +118,7 @@ impl<'a> Needed<'a> {
         let mut leading = BTreeSet::from([table]);
         let mut open = vec![table];
         while let Some(parent) = open.pop() {
-            let children = self.closure.keys.iter().filter(|key| key.parent == parent).map(|key| key.child);
+            let children = self.keys_to(parent).iter().map(|key| key.child);
             open.extend(children.filter(|child| leading.insert(*child)));
         }
         leading
@@ -167,13 +174,13 @@ impl<'a> Needed<'a> {
     }
 
     fn plain(&self, table: i64) -> String {
-        let keys = self.closure.keys.iter().filter(|key| key.parent == table);
-        let rows = self.own_rows(table).into_iter().chain(keys.map(|key| self.referred_to(key))).collect();
+        let referred_to = self.keys_to(table).iter().map(|key| self.referred_to(key));
+        let rows = self.own_rows(table).into_iter().chain(referred_to).collect();
         format!("needed_{table} (tid) AS ({})", union(rows))
     }
 
     fn refers_to_itself(&self, group: &[i64]) -> bool {
-        group.len() > 1 || self.closure.keys.iter().any(|key| key.parent == group[0] && key.child == group[0])
+        group.len() > 1 || self.keys_to(group[0]).iter().any(|key| key.child == group[0])
     }
 
     fn recursive(&self, group: &[i64]) -> Vec<String> {
@@ -182,7 +189,7 @@ impl<'a> Needed<'a> {
         let mut steps = Vec::new();
         for table in group {
             start.extend(self.own_rows(*table).map(|rows| (table, rows)));
-            for key in self.closure.keys.iter().filter(|key| key.parent == *table) {
+            for key in self.keys_to(*table) {
                 if group.contains(&key.child) {
                     steps.push(format!(
                         "SELECT {table}::int8, p.ctid FROM ONLY {} AS c JOIN ONLY {} AS p ON {} WHERE s.rel = {} AND c.ctid = s.tid",
