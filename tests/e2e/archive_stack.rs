@@ -70,18 +70,19 @@ pub async fn drop_copy(stack: &Stack, restored: &Value) {
     drop_database(stack, restored["target_database"].as_str().unwrap()).await;
 }
 
-/// One column of text, in the order of the query.
+/// One column of text, sorted by bytes.
 pub async fn texts(url: &str, sql: &str) -> Vec<String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    let found = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap();
+    let mut found: Vec<String> =
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap();
     connection.close().await.unwrap();
+    found.sort_unstable();
     found
 }
 
 /// The rows of a table for which a condition holds, each as text, in order.
 pub async fn rows_where(url: &str, table: &str, condition: &str) -> Vec<String> {
-    let sql = format!("SELECT t::text FROM ONLY {table} AS t WHERE {condition} ORDER BY t::text COLLATE \"C\"");
-    texts(url, &sql).await
+    texts(url, &format!("SELECT t::text FROM ONLY {table} AS t WHERE {condition}")).await
 }
 
 /// The tables of a reply, with their rows.

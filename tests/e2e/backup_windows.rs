@@ -141,8 +141,9 @@ async fn a_partial_backup_is_never_the_latest_and_says_what_it_is() {
         let partial = succeed(&stack, "backup", request).await;
 
         let list = succeed(&stack, "backup", json!({"action": "list"})).await;
-        assert_eq!((id_of(&list["backups"][0]), &list["backups"][0]["partial"]), (id_of(&partial), &json!(true)));
-        assert_eq!(list["backups"][0]["file_size_bytes"], partial["file_size_bytes"]);
+        let listed = list["backups"].as_array().unwrap().iter().find(|one| id_of(one) == id_of(&partial)).unwrap();
+        assert_eq!((&listed["partial"], &listed["label"]), (&json!(true), &json!("since noon")));
+        assert_eq!(listed["file_size_bytes"], partial["file_size_bytes"]);
         let verified = succeed(&stack, "verify", json!({"action": "full", "backup_id": "latest"})).await;
         assert_eq!(id_of(&verified), id_of(&whole));
         succeed(&stack, "verify", json!({"action": "full", "backup_id": id_of(&partial)})).await;

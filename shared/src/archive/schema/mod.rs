@@ -106,7 +106,7 @@ async fn read_pinned(
     indexes::add_indexes(conn, &schemas, &mut graph).await?;
     dependencies::add_bonds(&mut graph, &bonds);
     if let Some(subset) = subset {
-        subset::restrict(&mut graph, subset);
+        subset::restrict(&mut graph, subset, &tables);
     }
     graph.settle();
     let comments = comments::read_comments(conn, &schemas, &graph).await?;

@@ -13,6 +13,7 @@ use super::{
     catalog::{Class, Key},
     graph::Graph,
     statement::{ObjectKind, Unsupported},
+    tables::TableRow,
 };
 
 /// The tables that a definition is to hold.
@@ -25,13 +26,18 @@ pub struct TableSubset {
 }
 
 /// Takes out of the graph what the subset does not hold. Runs when all objects and dependencies are in.
-pub(super) fn restrict(graph: &mut Graph, subset: &TableSubset) {
+pub(super) fn restrict(graph: &mut Graph, subset: &TableSubset, relations: &[TableRow]) {
     let chosen: Vec<Key> =
         subset.tables.iter().chain(&subset.partitioned).map(|oid| Key::relation(*oid)).collect();
     let reached: HashSet<Key> = graph.reachable(&chosen).into_values().flatten().collect();
     let left_out = unchosen_tables(graph, &reached);
     let left_out = graph.needing(&left_out);
-    name_what_is_lost(graph, subset, &reached, &left_out);
+    let with_rows: HashSet<Key> = relations
+        .iter()
+        .filter(|relation| relation.relkind == "r")
+        .map(|relation| Key::relation(relation.oid))
+        .collect();
+    name_what_is_lost(graph, subset, &with_rows.intersection(&reached).copied().collect(), &left_out);
     graph.remove(&left_out);
 }
 
@@ -54,7 +60,7 @@ fn unchosen_tables(graph: &Graph, reached: &HashSet<Key>) -> HashSet<Key> {
     left_out
 }
 
-/// Names what a chosen table has in the database and loses here.
+/// Names what a chosen table has in the database and loses here, and the rows of `reached` tables that are not chosen.
 fn name_what_is_lost(
     graph: &mut Graph,
     subset: &TableSubset,
@@ -78,11 +84,7 @@ fn name_what_is_lost(
                 why: "it needs a table that is not in this backup".into(),
             });
         }
-        let is_bare = node.kind == ObjectKind::Table
-            && node.key.class == Class::Relation
-            && reached.contains(&node.key)
-            && !is_chosen(node.key.oid);
-        if is_bare {
+        if reached.contains(&node.key) && !is_chosen(node.key.oid) {
             lost.push(Unsupported {
                 kind: "rows".into(),
                 name: node.target.clone(),

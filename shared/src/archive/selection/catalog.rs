@@ -213,6 +213,13 @@ pub(super) struct Column {
     pub(super) type_name: String,
 }
 
+#[cfg(test)]
+impl Column {
+    pub(super) fn new(relation: i64, name: &str, type_name: &str) -> Self {
+        Self { relation, name: name.to_owned(), type_name: type_name.to_owned() }
+    }
+}
+
 /// Reads the columns of `tables`.
 ///
 /// # Errors

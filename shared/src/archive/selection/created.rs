@@ -153,18 +153,71 @@ fn asked_for(table: &str, wanted: &str, columns: &[Column]) -> Result<Created, A
     })
 }
 
-/// Dates the tables without a column of their own by what their rows are a part of, until no more can be.
+/// Dates the tables without a column of their own by what their rows are a part of, until no more can be. A table
+/// waits until all that its rows are a part of is dated, as long as there is another one to go on with.
 fn date_parts(closure: &Closure, created: &mut BTreeMap<i64, Created>) {
     loop {
         let mut found: BTreeMap<i64, Vec<ForeignKey>> = BTreeMap::new();
+        let mut waiting = BTreeSet::new();
         for key in closure.keys.iter().filter(|key| key.in_primary_key && key.child != key.parent) {
-            if !created.contains_key(&key.child) && created.contains_key(&key.parent) {
+            if created.contains_key(&key.child) {
+                continue;
+            }
+            if created.contains_key(&key.parent) {
                 found.entry(key.child).or_default().push(key.clone());
+            } else {
+                waiting.insert(key.child);
             }
         }
         if found.is_empty() {
             return;
         }
+        if found.keys().any(|child| !waiting.contains(child)) {
+            found.retain(|child, _| !waiting.contains(child));
+        }
         created.extend(found.into_iter().map(|(child, keys)| (child, Created::With(keys))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::selection::fixtures::{part_of, relation};
+
+    #[test]
+    fn parts_are_dated_by_all_that_they_are_a_part_of() {
+        // 1 has a column; 2 is a part of 1; 3 of 1 and 2; 4 and 5 of each other; 6 of 4 and of 1.
+        let keys = [(2, 1), (3, 1), (3, 2), (4, 5), (5, 4), (6, 4), (6, 1), (2, 2)];
+        let keys = keys.map(|(child, parent)| part_of(child, parent)).into();
+        let catalog = Catalog::new((1..=6).map(|oid| relation(oid, "r", &[])).collect(), keys);
+        let closure = Closure::of(&catalog, &(1..=6).collect());
+        let mut created =
+            BTreeMap::from([(1, Created::Column("created_at".to_owned(), TimeType::Zoned))]);
+
+        date_parts(&closure, &mut created);
+
+        let dated_by = |table: i64| match created.get(&table) {
+            Some(Created::With(keys)) => keys.iter().map(|key| key.parent).collect(),
+            _ => Vec::new(),
+        };
+        assert_eq!((dated_by(2), dated_by(3), dated_by(6)), (vec![1], vec![1, 2], vec![1]));
+        assert!(!created.contains_key(&4) && !created.contains_key(&5));
+    }
+
+    #[test]
+    fn the_first_of_the_known_columns_counts_where_its_type_is_a_time() {
+        let column = |name: &str, type_name: &str| Column::new(1, name, type_name);
+        let zoned = "timestamp with time zone";
+        for (columns, expected) in [
+            (vec![column("at", zoned), column("created_at", zoned)], Some("created_at")),
+            (vec![column("created", "bigint"), column("received_at", "date")], Some("received_at")),
+            (vec![column("placed_at", zoned), column("Created_At", zoned)], None),
+        ] {
+            let found = by_name(&columns).map(|created| match created {
+                Created::Column(name, _) => name,
+                Created::With(_) => String::new(),
+            });
+            assert_eq!(found.as_deref(), expected);
+        }
     }
 }

@@ -18,3 +18,8 @@ pub(super) fn relation(oid: i64, relkind: &str, parents: &[i64]) -> Relation {
 pub(super) fn foreign_key(child: i64, parent: i64) -> ForeignKey {
     ForeignKey::plain(child, parent, "parent_id", "id")
 }
+
+/// The same, and `parent_id` is in the primary key.
+pub(super) fn part_of(child: i64, parent: i64) -> ForeignKey {
+    ForeignKey { in_primary_key: true, ..foreign_key(child, parent) }
+}
