@@ -28,7 +28,13 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         Ok(url) => DatabaseChoice::Given(url),
         Err(_) => DatabaseChoice::Migrated,
     };
-    let stack = Stack::builder().database(database).start().await?;
+    // As a marketplace would: what connected accounts do is applied too.
+    let stack = Stack::builder()
+        .database(database)
+        .env("webhook", "STRIPE_ACCOUNTS", "all")
+        .env("reconcile", "STRIPE_ACCOUNTS", "all")
+        .start()
+        .await?;
 
     // From here on Ctrl-C means an orderly end.
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -60,6 +66,7 @@ fn describe(variables: &[(&str, String)], file: &Path) {
     println!(
         "  aws lambda invoke --function-name backup --payload '{{\"backup_type\":\"full\"}}' reply.json"
     );
+    println!("  stripe trigger payment_intent.succeeded --api-base \"$STRIPE_API_BASE\"");
     println!("  aws s3 ls --recursive \"s3://$BACKUP_BUCKET\"");
     println!("\nRUNBOOK.md has more; its commands work as they stand.");
     println!("\nCtrl-C ends it all.");

@@ -61,7 +61,7 @@ fn assert_shaped(shown: &Value, real: &Value, at: &str) {
 
 #[tokio::test]
 async fn every_command_of_readme_and_runbook_works_and_answers_as_shown() {
-    for (document, commands_expected) in [("README.md", 5), ("RUNBOOK.md", 11)] {
+    for (document, commands_expected) in [("README.md", 7), ("RUNBOOK.md", 11)] {
         let stack = eager().start().await.expect("a stack");
         let mut shop = Shop::open(&stack.stripe, 3).expect("a shop");
         sell(&stack, &mut shop, 15).await;
@@ -99,7 +99,8 @@ async fn every_command_of_readme_and_runbook_works_and_answers_as_shown() {
     }
 }
 
-/// Runs a command as a shell would; gives what it wrote to `reply.json`, else what it printed.
+/// Runs a command as a shell would; gives what it wrote to `reply.json`, else what it printed: as JSON, or the text
+/// where it is not.
 async fn run(stack: &stack::Stack, directory: &Path, command: &str) -> Value {
     let reply = directory.join("reply.json");
     // A command that writes no reply must not be judged by the last one's.
@@ -121,5 +122,5 @@ async fn run(stack: &stack::Stack, directory: &Path, command: &str) -> Value {
         .expect("a shell");
     assert!(output.status.success(), "{command}\n{}", String::from_utf8_lossy(&output.stderr));
     let said = std::fs::read(reply).unwrap_or(output.stdout);
-    serde_json::from_slice(&said).unwrap_or_else(|_| panic!("{command}\n{}", String::from_utf8_lossy(&said)))
+    serde_json::from_slice(&said).unwrap_or_else(|_| json!(String::from_utf8_lossy(&said)))
 }

@@ -101,6 +101,88 @@ def refunds(intent, charge):
     assert stripe.Charge.retrieve(charge, expand=["refunds"]).refunds.data[1].id == partial.id
 
 
+def all_of(lister, **filters):
+    """Every object of a list, by pages of two: as a comparison with Stripe reads it."""
+    return list(lister(limit=2, **filters).auto_paging_iter())
+
+
+def bills():
+    customer = stripe.Customer.create(
+        email="plan@example.com",
+        payment_method="pm_card_visa",
+        invoice_settings={"default_payment_method": "pm_card_visa"},
+    )
+    product = stripe.Product.create(name="Plan")
+    price = stripe.Price.create(product=product.id, currency="usd", unit_amount=1500, recurring={"interval": "month"})
+    made = [stripe.Subscription.create(customer=customer.id, items=[{"price": price.id}]) for _ in range(5)]
+    assert {subscription.status for subscription in made} == {"active"}
+    listed = all_of(stripe.Subscription.list, customer=customer.id, price=price.id, expand=["data.latest_invoice"])
+    assert [subscription.id for subscription in listed] == [subscription.id for subscription in reversed(made)]
+    assert listed[0].latest_invoice.status == "paid"
+    item = listed[0]["items"].data[0]
+    assert item.price.unit_amount == 1500 and item.current_period_end > item.current_period_start
+    assert [found.id for found in stripe.SubscriptionItem.list(subscription=listed[0].id)] == [item.id]
+    modified = stripe.Subscription.modify(made[0].id, cancel_at_period_end=True)
+    assert modified.cancel_at == modified["items"].data[0].current_period_end
+    assert stripe.Subscription.cancel(made[1].id).status == "canceled"
+    assert [one.id for one in all_of(stripe.Subscription.list, status="canceled")] == [made[1].id]
+
+    invoices = all_of(stripe.Invoice.list, customer=customer.id, status="paid", created={"gte": made[0].created})
+    assert len(invoices) == 5 and {invoice.amount_paid for invoice in invoices} == {1500}
+    assert all_of(stripe.Invoice.list, subscription=made[2].id)[0].parent.subscription_details.subscription == made[2].id
+    lines = list(stripe.Invoice.list_lines(invoices[0].id).auto_paging_iter())
+    assert lines[0].pricing.price_details.price == price.id
+    payments = all_of(stripe.InvoicePayment.list, expand=["data.payment.payment_intent"])
+    assert len(payments) == 5 and payments[0].payment.payment_intent.status == "succeeded"
+
+    for number in range(3):
+        stripe.InvoiceItem.create(customer=customer.id, amount=1000 + number, currency="usd")
+    assert len(all_of(stripe.InvoiceItem.list, customer=customer.id, pending=True)) == 3
+    draft = stripe.Invoice.create(customer=customer.id, pending_invoice_items_behavior="include")
+    assert draft.status == "draft" and draft.total == 3003
+    assert stripe.Invoice.finalize_invoice(draft.id).status == "open"
+    assert stripe.Invoice.void_invoice(draft.id).status == "void"
+    assert [method.card.last4 for method in stripe.Customer.list_payment_methods(customer.id)] == ["4242"]
+
+
+def disputes_and_payouts():
+    since = int(time.time())
+    for card in ["pm_card_createDispute", "pm_card_createDisputeProductNotReceived", "pm_card_createDisputeInquiry"]:
+        stripe.PaymentIntent.create(amount=5000, currency="eur", payment_method=card, confirm=True)
+    disputes = all_of(stripe.Dispute.list, created={"gte": since}, expand=["data.charge"])
+    assert [dispute.reason for dispute in disputes] == ["fraudulent", "product_not_received", "fraudulent"]
+    assert disputes[0].status == "warning_needs_response" and disputes[1].charge.disputed
+    won = stripe.Dispute.modify(disputes[2].id, evidence={"uncategorized_text": "winning_evidence"}, submit=True)
+    assert won.status == "won" and [move.net for move in won.balance_transactions] == [-6500, 6500]
+    assert stripe.Dispute.close(disputes[1].id).status == "lost"
+
+    stripe.PaymentIntent.create(amount=90_000, currency="eur", payment_method="pm_card_bypassPending", confirm=True)
+    available = {one.currency: one.amount for one in stripe.Balance.retrieve().available}
+    by_hand = [stripe.Payout.create(amount=1000, currency="eur") for _ in range(3)]
+    assert stripe.Payout.cancel(by_hand[0].id).status == "canceled"
+    refused(stripe.InvalidRequestError, lambda: stripe.Payout.create(amount=10**7, currency="eur"), code="balance_insufficient")
+    act("payouts", currency="eur")
+    payouts = all_of(stripe.Payout.list, created={"gte": since})
+    assert [payout.id for payout in payouts[1:]] == [payout.id for payout in reversed(by_hand)]
+    assert payouts[0].automatic and payouts[0].amount == available["eur"] - 2000
+    moves = all_of(stripe.BalanceTransaction.list, payout=payouts[0].id, expand=["data.source"])
+    assert sum(move.net for move in moves) == 0
+    assert {move.reporting_category for move in moves} >= {"charge", "dispute", "dispute_reversal", "payout"}
+
+
+def connects():
+    made = [stripe.Account.create(type="express", country="DE", email=f"{number}@example.com") for number in range(3)]
+    assert not made[0].charges_enabled and "external_account" in made[0].requirements.currently_due
+    listed = all_of(stripe.Account.list)
+    assert [account.id for account in listed] == [account.id for account in reversed(made)]
+    stripe.Account.modify(made[0].id, metadata={"tier": "gold"})
+    act(f"accounts/{made[0].id}/verify")
+    updated = stripe.Event.list(type="account.updated", stripe_account=made[0].id)
+    assert [event.account for event in updated] == [made[0].id] * 2
+    assert updated.data[0].data.previous_attributes.charges_enabled is False
+    assert stripe.Account.retrieve(made[0].id).payouts_enabled
+
+
 def refuses():
     missing = refused(
         stripe.InvalidRequestError, lambda: stripe.Price.retrieve("price_x"), code="resource_missing", http_status=404
@@ -182,6 +264,9 @@ def main():
     pages()
     intent, charge = sells()
     refunds(intent, charge)
+    bills()
+    disputes_and_payouts()
+    connects()
     refuses()
     repeats()
     separates_accounts()

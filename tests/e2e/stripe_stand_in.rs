@@ -4,10 +4,14 @@
 mod accounts;
 mod api;
 mod deliveries;
+mod disputes;
+mod invoices;
 mod limits;
 mod lists;
 mod official_sdk;
 mod payments;
+mod payouts;
 mod receiver;
 mod refunds;
 mod refusals;
+mod subscriptions;

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use crate::error::Result;
+use crate::place;
 use crate::s3::{AccessKey, REGION, S3};
 use crate::secrets::Secrets;
 use crate::stripe::Stripe;
@@ -18,16 +19,35 @@ const BACKUP_KEY_SECRET: &str = "backup-key";
 pub(crate) async fn put_secrets(
     secrets: &Secrets,
     database_url: &str,
-    webhook_secret: &str,
+    signing: &SigningSecrets,
     stripe_api_key: &str,
     age_identity: &str,
 ) -> Result<()> {
-    let endpoints = json!({"platform": {"current": webhook_secret, "previous": null}});
+    let endpoints = json!({
+        "platform": {"current": signing.platform, "previous": null},
+        "connect": {"current": signing.connect, "previous": null},
+    });
     secrets.put(DATABASE_SECRET, &json!({"url": database_url})).await?;
     secrets.put(WEBHOOK_SECRET, &json!({"endpoints": endpoints})).await?;
     secrets.put(API_SECRET, &json!({"api_key": stripe_api_key})).await?;
     secrets.put(BACKUP_KEY_SECRET, &json!({"identities": [age_identity]})).await?;
     Ok(())
+}
+
+/// The secrets of the two endpoints that Stripe calls, `whsec_…`.
+pub(crate) struct SigningSecrets {
+    /// Of the one that hears of the account's own events.
+    pub(crate) platform: String,
+    /// Of the one that hears of connected accounts' events.
+    pub(crate) connect: String,
+}
+
+impl SigningSecrets {
+    /// New ones.
+    pub(crate) fn generate() -> SigningSecrets {
+        let secret = || format!("whsec_{:032x}", rand::random::<u128>());
+        SigningSecrets { platform: secret(), connect: secret() }
+    }
 }
 
 /// What the functions' environments are made of.
@@ -49,6 +69,8 @@ impl Contract<'_> {
             ("AWS_ENDPOINT_URL_S3", self.s3.endpoint().to_owned()),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.endpoint().to_owned()),
             ("RUST_LOG", "info".to_owned()),
+            // Nothing here speaks TLS, and reading the machine's certificates is half of a cold start in a debug build.
+            ("SSL_CERT_FILE", place::repository().join("tests/stack/nobody.pem").display().to_string()),
         ];
         let database = ("DATABASE_SECRET_ID", self.secrets.id(DATABASE_SECRET));
         let stripe = [

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tempfile::TempDir;
 
-use crate::contract::{Contract, put_secrets};
+use crate::contract::{Contract, SigningSecrets, put_secrets};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lambda::{FunctionConfig, Lambda, Reply, front};
@@ -180,8 +180,8 @@ impl Stack {
         let identity = age::x25519::Identity::generate();
         let age_recipient = identity.to_public().to_string();
         let age_identity = identity.to_string().expose_secret().to_owned();
-        let webhook_secret = format!("whsec_{:032x}", rand::random::<u128>());
-        put_secrets(&secrets, &database_url, &webhook_secret, &stripe.api_key(), &age_identity).await?;
+        let signing = SigningSecrets::generate();
+        put_secrets(&secrets, &database_url, &signing, &stripe.api_key(), &age_identity).await?;
 
         let contract = Contract {
             access_key: &access_key,
@@ -197,7 +197,7 @@ impl Stack {
         };
         if let Some(front) = &front {
             let webhook_url = format!("{front}/webhooks/stripe");
-            stripe_join::deliver(&stripe, &webhook_url, &webhook_secret);
+            stripe_join::deliver(&stripe, &webhook_url, &signing);
         }
         let pool = PgPoolOptions::new()
             .max_connections(8)
@@ -212,7 +212,7 @@ impl Stack {
             s3,
             secrets,
             lambda,
-            webhook_secret,
+            webhook_secret: signing.platform,
             stripe,
             age_identity,
             age_recipient,

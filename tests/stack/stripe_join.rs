@@ -1,5 +1,6 @@
 //! The one place where the stack and the Stripe stand-in meet.
 
+use crate::contract::SigningSecrets;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::stripe::{Stripe, StripeOptions};
@@ -9,7 +10,9 @@ pub(crate) async fn start(engine: &Engine, options: StripeOptions) -> Result<Str
     engine.run(Stripe::start(options)).await?.map_err(Error::io("start the Stripe stand-in"))
 }
 
-/// Has Stripe deliver all events of the platform's account to `webhook_url`, signed with `webhook_secret`.
-pub(crate) fn deliver(stripe: &Stripe, webhook_url: &str, webhook_secret: &str) {
-    stripe.add_endpoint(webhook_url, webhook_secret, &["*"]);
+/// Has Stripe deliver all events to `webhook_url`: those of the platform's account by one endpoint, those of connected
+/// accounts by another.
+pub(crate) fn deliver(stripe: &Stripe, webhook_url: &str, signing: &SigningSecrets) {
+    stripe.add_connect_endpoint(webhook_url, &signing.connect, &["*"]);
+    stripe.add_endpoint(webhook_url, &signing.platform, &["*"]);
 }

@@ -36,3 +36,33 @@ async fn connected_accounts_have_their_own_data() {
     assert_eq!(api.read("/v1/accounts/acct_shop1", "").await["object"], "account");
     assert_eq!(api.get("/v1/accounts/acct_x", "").await.status, 404);
 }
+
+#[tokio::test]
+async fn an_account_is_restricted_until_it_is_verified_and_tells_so_itself() {
+    let api = Api::start().await;
+    let connect_hook = Receiver::start().await;
+    api.stripe.add_connect_endpoint(&connect_hook.url, "whsec_connect", &["account.updated"]);
+    let account = api.make("/v1/accounts", "type=custom&country=DE&metadata[tier]=silver").await;
+    assert_eq!((&account["charges_enabled"], &account["country"]), (&false.into(), &"DE".into()));
+    let path = format!("/v1/accounts/{}", id(&account));
+    api.make(&path, "metadata[tier]=gold").await;
+    api.make(&format!("/v1/test_helpers/accounts/{}/verify", id(&account)), "").await;
+    assert_eq!(api.read(&path, "").await["requirements"]["currently_due"], serde_json::json!([]));
+    api.make(&format!("/v1/test_helpers/accounts/{}/restrict", id(&account)), "").await;
+
+    api.stripe.settle(std::time::Duration::from_secs(5)).await.expect("the receiver answers 200");
+    let told = connect_hook.deliveries();
+    let previous: Vec<_> =
+        told.iter().map(|one| one.event()["data"]["previous_attributes"].clone()).collect();
+    assert_eq!(previous.len(), 3);
+    assert_eq!(previous[0], serde_json::json!({ "metadata": { "tier": "silver" } }));
+    assert_eq!(previous[1]["charges_enabled"], false);
+    assert_eq!(previous[2]["payouts_enabled"], true);
+    assert!(told.iter().all(|one| one.event()["account"] == account["id"]));
+
+    let second = api.make("/v1/accounts", "").await;
+    assert_eq!(ids(&api.read("/v1/accounts", "").await), [id(&second), id(&account)]);
+    assert_eq!(ids(&api.read("/v1/accounts", "limit=1&ending_before=").await), [id(&second)]);
+    let own = api.send("GET", "/v1/account", "", &[("Stripe-Account", &id(&account))]).await;
+    assert_eq!(own.json["metadata"]["tier"], "gold");
+}

@@ -108,11 +108,15 @@ impl ApiError {
     }
 
     /// A declined card (402).
-    pub fn card(code: &str, decline_code: &str, message: &str, charge: &str) -> Self {
+    pub fn card(code: &str, decline_code: &str, message: &str) -> Self {
         let mut error = Self::new(402, "card_error", Some(code), message.into(), None);
         error.fields.insert("decline_code".into(), decline_code.into());
-        error.fields.insert("charge".into(), charge.into());
         error
+    }
+
+    /// A payment that waits for its buyer, where none is there (402).
+    pub fn requires_action(code: &str, message: &str) -> Self {
+        Self::new(402, "card_error", Some(code), message.into(), None)
     }
 
     /// Adds a field, e.g. the payment intent that a card error is about.

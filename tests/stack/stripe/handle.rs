@@ -15,6 +15,7 @@ use super::json;
 use super::kinds::Kind;
 use super::limits::{ApiFault, RateLimit};
 use super::pages::Reply;
+use super::resources::accounts;
 use super::resources::checkout_buyer::{self, Buyer, Outcome};
 use super::resources::refunds::{self, RefundHabit, RefundOutcome};
 use super::resources::webhook_endpoints::{self, NewEndpoint};
@@ -72,7 +73,12 @@ impl Stripe {
     /// A handle on a connected account, which is connected if it was not yet.
     pub fn account(&self, id: &str) -> Self {
         let account: Arc<str> = id.into();
-        self.shared().world().accounts.entry(account.clone()).or_default();
+        let mut world = self.shared().world();
+        let platform = world.platform.clone();
+        if account != platform {
+            accounts::ensure(&mut world.call(&platform, Origin::default()), id);
+        }
+        drop(world);
         Self { running: self.running.clone(), account }
     }
 
@@ -194,14 +200,14 @@ impl Stripe {
     pub fn set_clock(&self, unix_seconds: i64) {
         let mut world = self.shared().world();
         world.clock.set(unix_seconds);
-        world.expire_sessions();
+        world.catch_up();
     }
 
     /// Moves the clock on by so many seconds; it stands still from then on.
     pub fn advance_clock(&self, seconds: i64) {
         let mut world = self.shared().world();
         world.clock.advance(seconds);
-        world.expire_sessions();
+        world.catch_up();
     }
 }
 
@@ -316,6 +322,7 @@ impl Stripe {
 
     fn act<T>(&self, action: impl FnOnce(&mut Call) -> errors::Result<T>) -> Result<T, Refusal> {
         let mut world = self.shared().world();
+        world.catch_up();
         let mut call = world.call(&self.account, Origin::default());
         action(&mut call).map_err(Refusal::from)
     }

@@ -100,6 +100,8 @@ fn refusal(error: &ApiError, request_id: &str) -> Answer {
 /// Carries a request out in one step, or repeats the answer that its idempotency key kept.
 fn carry_out(shared: &Shared, account: &Arc<str>, asked: &Asked, request_id: &Arc<str>) -> Answer {
     let mut world = shared.world();
+    // What was due before the request happened before it.
+    world.catch_up();
     let origin = Origin { request_id: Some(request_id.clone()), idempotency_key: asked.key.map(Arc::from) };
     let mut call = world.call(account, origin);
     let parameters = idempotency::fingerprint(asked.form);

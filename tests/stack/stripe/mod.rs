@@ -9,6 +9,7 @@
 //! resource; a file in `resources` has each resource's rules; `world` holds the data (`table` is the store) behind
 //! one lock, so that a request is one step; `events` logs what happened; `deliveries` sends it.
 
+mod agenda;
 mod clock;
 mod deliveries;
 mod errors;
@@ -23,6 +24,7 @@ mod json;
 mod kinds;
 mod limits;
 mod pages;
+mod periods;
 mod resources;
 mod router;
 mod signing;
@@ -179,7 +181,7 @@ impl Stripe {
         let address = listener.local_addr()?;
         let tasks = vec![
             tokio::spawn(deliveries::run(shared.clone(), queue)),
-            tokio::spawn(expire_sessions(shared.clone())),
+            tokio::spawn(let_time_pass(shared.clone())),
         ];
         // Not among the tasks: it ends by itself, closing its connections.
         tokio::spawn(serve(listener, shared.clone()));
@@ -202,11 +204,11 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// In real time sessions expire without anyone asking.
-async fn expire_sessions(shared: Arc<Shared>) {
+/// In real time what is due happens without anyone asking.
+async fn let_time_pass(shared: Arc<Shared>) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         second.tick().await;
-        shared.world().expire_sessions();
+        shared.world().catch_up();
     }
 }

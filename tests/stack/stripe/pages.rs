@@ -1,5 +1,6 @@
 //! Lists: newest first, a page at a time, filtered (<https://docs.stripe.com/api/pagination>).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::errors::{ApiError, Result};
@@ -44,6 +45,7 @@ impl Page {
 /// A parameter that filters a list.
 #[derive(Clone, Copy)]
 pub struct Filter {
+    /// Its name; `payment.type` is `payment[type]`.
     pub param: &'static str,
     /// The indexed field that it compares.
     pub field: &'static str,
@@ -69,16 +71,34 @@ impl Filter {
 
 /// The list of a kind: `created` and the given filters.
 pub fn list(call: &Call, kind: Kind, params: Params, url: &str, filters: &[Filter]) -> Result<Reply> {
-    let mut known: Vec<&str> = filters.iter().map(|filter| filter.param).collect();
+    let clauses = clauses(call, params, filters, &[])?;
+    list_of(call, kind, params, url, clauses)
+}
+
+/// What the given filters ask for; refuses parameters that are neither filters, paging nor `others`.
+pub fn clauses(call: &Call, params: Params, filters: &[Filter], others: &[&str]) -> Result<Vec<Vec<Key>>> {
+    let mut known: Vec<&str> = filters.iter().filter_map(|filter| filter.param.split('.').next()).collect();
     known.push("created");
+    known.extend(others);
     allow(params, &known)?;
     let mut clauses = Vec::new();
     for filter in filters {
-        if let Some(values) = filter_values(call, params, filter)? {
+        let values = match filter.param.split_once('.') {
+            None => filter_values(call, params, filter.param, filter.sort)?,
+            Some((outer, inner)) => {
+                let nested = Params::at(params.entries(outer)?.unwrap_or_default(), outer);
+                let siblings = filters.iter().filter_map(|filter| filter.param.split_once('.'));
+                let siblings: Vec<&str> =
+                    siblings.filter(|(name, _)| *name == outer).map(|(_, inner)| inner).collect();
+                nested.allow(&siblings, &[])?;
+                filter_values(call, nested, inner, filter.sort)?
+            }
+        };
+        if let Some(values) = values {
             clauses.push(values.into_iter().map(|value| (filter.field, value)).collect());
         }
     }
-    list_of(call, kind, params, url, clauses)
+    Ok(clauses)
 }
 
 /// The list of a kind, with clauses that are not parameters; `params` has been checked.
@@ -92,17 +112,17 @@ pub fn list_of(call: &Call, kind: Kind, params: Params, url: &str, clauses: Vec<
     Ok(Reply::Page(Page { items, has_more, url: url.to_owned() }))
 }
 
-fn filter_values(call: &Call, params: Params, filter: &Filter) -> Result<Option<Vec<Arc<str>>>> {
-    Ok(match filter.sort {
-        Sort::Text => params.text(filter.param)?.map(|text| vec![text.into()]),
-        Sort::Boolean => params.boolean(filter.param)?.map(|flag| vec![flag.to_string().into()]),
-        Sort::Texts => params.texts(filter.param)?.map(|texts| texts.into_iter().map(Arc::from).collect()),
-        Sort::Id(kind) => match params.text(filter.param)? {
+fn filter_values(call: &Call, params: Params, param: &str, sort: Sort) -> Result<Option<Vec<Arc<str>>>> {
+    Ok(match sort {
+        Sort::Text => params.text(param)?.map(|text| vec![text.into()]),
+        Sort::Boolean => params.boolean(param)?.map(|flag| vec![flag.to_string().into()]),
+        Sort::Texts => params.texts(param)?.map(|texts| texts.into_iter().map(Arc::from).collect()),
+        Sort::Id(kind) => match params.text(param)? {
             None => None,
             Some(id) if call.books().table(kind).is_some_and(|table| table.position(id).is_some()) => {
                 Some(vec![id.into()])
             }
-            Some(id) => return Err(ApiError::no_such(kind.noun(), id, filter.param, 400)),
+            Some(id) => return Err(ApiError::no_such(kind.noun(), id, &params.name(param), 400)),
         },
     })
 }
@@ -139,6 +159,25 @@ pub fn paging(
         }
     };
     Ok((limit, cursor))
+}
+
+/// A page of a list that is kept whole and in its own order, as line items are: which of `ids`, and whether more
+/// follow in the cursor's direction.
+pub fn slice(params: Params, noun: &str, ids: &[&str]) -> Result<(Range<usize>, bool)> {
+    let place = |id: &str| {
+        let at = ids.iter().position(|known| *known == id)?;
+        Some((0, u64::try_from(at).expect("such lists have at most hundreds of entries")))
+    };
+    let (limit, cursor) = paging(params, noun, place)?;
+    let index = |at: u64| usize::try_from(at).expect("it was made from an index");
+    Ok(match cursor {
+        Cursor::Newest => (0..ids.len().min(limit), ids.len() > limit),
+        Cursor::After((_, at)) => {
+            let first = index(at) + 1;
+            (first..ids.len().min(first + limit), ids.len() > first + limit)
+        }
+        Cursor::Before((_, at)) => (index(at).saturating_sub(limit)..index(at), index(at) > limit),
+    })
 }
 
 /// `created=…` or `created[gte|gt|lte|lt]=…`, as the first and the last second.

@@ -3,10 +3,13 @@
 //! - `POST /v1/test_helpers/checkout/sessions/:id/complete` (`outcome=paid|unpaid`, `email`, `name`, `country`,
 //!   `payment_method`)
 //! - `POST /v1/test_helpers/checkout/sessions/:id/async_payment` (`outcome=succeeded|failed`)
+//! - `POST /v1/test_helpers/payment_intents/:id/authenticate` (`outcome=succeeded|failed`)
 //! - `POST /v1/test_helpers/refunds/:id/succeed`, `…/fail`
+//! - `POST /v1/test_helpers/charges/:id/dispute` (`reason`, `inquiry`); `…/disputes/:id/win`, `…/lose`, `…/escalate`
+//! - `POST /v1/test_helpers/payouts` (`currency`): an automatic payout; `…/payouts/:id/pay`, `…/fail`
 //! - `POST /v1/test_helpers/refund_habit` (`habit=succeed|pending|requires_action`)
 //! - `POST /v1/test_helpers/clock` (`set=` or `advance=` seconds, or `run=true`), `GET` to read it
-//! - `POST /v1/test_helpers/accounts` (`id`): connects an account
+//! - `POST /v1/test_helpers/accounts` (`id`): connects an account; `…/accounts/:id/verify`, `…/restrict`
 //! - `POST /v1/test_helpers/rate_limit` (`per_second`, `per_endpoint`; without `per_second` there is no limit)
 //! - `POST /v1/test_helpers/fail_next` (`count`, `fault=server_error|no_answer|lost_answer`)
 //! - `POST /v1/test_helpers/deliveries/faults` (`drop`, `duplicate`, `delay_ms`, `shuffle`; what is left out is off)
@@ -19,13 +22,16 @@ use serde_json::json;
 
 use super::deliveries::Faults;
 use super::errors::{ApiError, Result};
+use super::events::Origin;
 use super::form::Params;
 use super::json;
+use super::kinds::Kind;
 use super::limits::{ApiFault, Limits, RateLimit};
 use super::pages::Reply;
-use super::resources::account;
 use super::resources::checkout_buyer::{self, Buyer, Outcome};
+use super::resources::dispute_steps::{self, Judgement};
 use super::resources::refunds::{self, RefundHabit, RefundOutcome};
+use super::resources::{account, accounts, disputes, payments, payout_steps, payouts};
 use super::world::Call;
 
 /// Carries an action out; `None` when there is none of that name.
@@ -72,15 +78,32 @@ pub fn act(call: &mut Call, action: &[&str], params: Params) -> Result<Option<Re
                 (None, None, Some(true)) => call.world.clock.run(),
                 _ => return Err(ApiError::missing("set, advance or run")),
             }
-            call.world.expire_sessions();
+            call.world.catch_up();
             return read(call, action);
         }
         ["accounts"] => {
             params.allow(&["id"], &[])?;
             let id = params.required("id")?;
-            call.world.accounts.entry(id.into()).or_default();
+            let platform = call.world.platform.clone();
+            accounts::ensure(&mut call.world.call(&platform, Origin::default()), id);
             account::retrieve(call, id)?
         }
+        ["accounts", id, "verify"] => accounts::verify(call, id, true)?,
+        ["accounts", id, "restrict"] => accounts::verify(call, id, false)?,
+        ["charges", id, "dispute"] => dispute(call, id, params)?,
+        ["disputes", id, "win"] => dispute_steps::decide(call, id, Judgement::Won)?,
+        ["disputes", id, "lose"] => dispute_steps::decide(call, id, Judgement::Lost)?,
+        ["disputes", id, "escalate"] => dispute_steps::decide(call, id, Judgement::Escalated)?,
+        ["payment_intents", id, "authenticate"] => {
+            params.allow(&["outcome"], &[])?;
+            params.required("outcome")?;
+            let outcome = params.one_of("outcome", &["failed", "succeeded"])?;
+            let intent = call.find(Kind::PaymentIntent, id)?;
+            json::compact(&payments::authenticate(call, &intent, outcome == Some("succeeded"))?).into()
+        }
+        ["payouts"] => payout_steps::pay_out(call, params)?,
+        ["payouts", id, "pay"] => payouts::pay(call, id)?,
+        ["payouts", id, "fail"] => payouts::fail(call, id)?,
         ["rate_limit"] => {
             params.allow(&["per_endpoint", "per_second"], &[])?;
             let per_endpoint = small(params, "per_endpoint")?;
@@ -121,6 +144,19 @@ pub fn act(call: &mut Call, action: &[&str], params: Params) -> Result<Option<Re
         _ => return Ok(None),
     };
     Ok(Some(Reply::Object(text)))
+}
+
+/// A buyer's bank disputes a charge that any card paid.
+fn dispute(call: &mut Call, charge: &str, params: Params) -> Result<Arc<str>> {
+    params.allow(&["inquiry", "reason"], &[])?;
+    let charge = call.find(Kind::Charge, charge)?;
+    if charge["disputed"] == true || charge["paid"] != true {
+        let message = "Only a charge that was paid, and is not disputed yet, can be disputed.";
+        return Err(ApiError::refused(None, message, None));
+    }
+    let reason = params.text("reason")?.unwrap_or("fraudulent");
+    let inquiry = params.boolean("inquiry")?.unwrap_or(false);
+    Ok(json::compact(&disputes::open(call, &charge, reason, inquiry)).into())
 }
 
 fn done() -> Arc<str> {

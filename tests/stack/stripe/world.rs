@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use super::agenda::{self, Agenda};
 use super::clock::Clock;
 use super::deliveries::Queue;
 use super::errors::{ApiError, Result};
@@ -19,7 +20,7 @@ use super::kinds::Kind;
 use super::limits::Limits;
 use super::resources::refunds::RefundHabit;
 use super::resources::{balance_transactions, checkout_sessions};
-use super::table::{Key, Table};
+use super::table::{Key, Query, Table};
 
 /// A receiver of deliveries, with what its object does not show.
 #[derive(Clone, Debug)]
@@ -45,10 +46,19 @@ pub struct Books {
     pub deleted_customers: HashSet<Arc<str>>,
     /// Open checkout sessions by the second at which they expire, with what their payment intent will be given.
     pub expiring: BTreeMap<(i64, Arc<str>), Value>,
+    /// What happens by itself later.
+    pub agenda: Agenda,
+    /// The lines of each invoice, in order; the invoice itself shows the first of them.
+    pub invoice_lines: HashMap<Arc<str>, Vec<Value>>,
     pub kept: HashMap<String, Kept>,
 }
 
 impl Books {
+    fn is_due(&self, now: i64) -> bool {
+        let session = self.expiring.first_key_value().is_some_and(|((at, _), _)| *at <= now);
+        session || self.agenda.is_due(now)
+    }
+
     pub fn table(&self, kind: Kind) -> Option<&Table<Arc<str>>> {
         self.tables.get(&kind)
     }
@@ -173,6 +183,13 @@ impl Call<'_> {
         text
     }
 
+    /// All objects of a kind whose indexed field has this value, newest first.
+    pub fn all_where(&self, kind: Kind, field: &'static str, value: &str) -> Vec<Value> {
+        let query = Query { clauses: vec![vec![(field, value.into())]], ..Query::default() };
+        let found = self.books().table(kind).map(|table| table.page(&query).0).unwrap_or_default();
+        found.into_iter().map(|text| json::parse(text)).collect()
+    }
+
     /// Stores what an update changed and tells of it; nothing happens when nothing differs.
     pub fn update(&mut self, kind: Kind, old: &Value, new: &Value, event: &str) -> Arc<str> {
         match json::previous_attributes(old, new) {
@@ -205,26 +222,47 @@ fn id_of(object: &Value) -> &str {
 }
 
 fn keys(kind: Kind, object: &Value) -> Vec<Key> {
-    kind.indexed()
-        .iter()
-        .filter_map(|field| {
-            let value = field.split('.').try_fold(object, |value, name| value.get(name))?;
+    let mut keys: Vec<Key> = Vec::new();
+    for field in kind.indexed() {
+        for value in values_at(object, field) {
             let text: Arc<str> = match value {
                 Value::String(text) => text.as_str().into(),
                 Value::Bool(flag) => flag.to_string().into(),
-                _ => return None,
+                // No text that is set is empty.
+                Value::Null => "".into(),
+                _ => continue,
             };
-            Some((*field, text))
-        })
-        .collect()
+            keys.push((*field, text));
+        }
+    }
+    keys
+}
+
+/// What a dotted path leads to; `name[]` goes on with each entry of a list.
+fn values_at<'v>(object: &'v Value, path: &str) -> Vec<&'v Value> {
+    path.split('.').fold(vec![object], |values, name| match name.strip_suffix("[]") {
+        None => values.into_iter().filter_map(|value| value.get(name)).collect(),
+        Some(list) => values.into_iter().filter_map(|value| value.get(list)?.as_array()).flatten().collect(),
+    })
 }
 
 impl World {
-    /// Expires the checkout sessions of all accounts whose time is over.
-    pub fn expire_sessions(&mut self) {
-        let accounts: Vec<Arc<str>> = self.accounts.keys().cloned().collect();
-        for account in accounts {
-            checkout_sessions::expire_due(&mut self.call(&account, Origin::default()));
+    /// Has everything happen that is due by now, in the order of its time, dated by it.
+    pub fn catch_up(&mut self) {
+        let now = self.clock.now();
+        let late: Vec<Arc<str>> = self
+            .accounts
+            .iter()
+            .filter(|(_, books)| books.is_due(now))
+            .map(|(account, _)| account.clone())
+            .collect();
+        for account in late {
+            let mut call = self.call(&account, Origin::default());
+            checkout_sessions::expire_due(&mut call);
+            while let Some((at, due)) = call.books_mut().agenda.take(now) {
+                call.now = at;
+                agenda::happen(&mut call, due);
+            }
         }
     }
 }

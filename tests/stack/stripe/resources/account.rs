@@ -1,28 +1,41 @@
-//! The account itself (<https://docs.stripe.com/api/accounts>).
+//! An account's object, and the platform's own (<https://docs.stripe.com/api/accounts>).
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::stripe::errors::{ApiError, Result};
 use crate::stripe::json;
-use crate::stripe::world::Call;
+use crate::stripe::kinds::Kind;
+use crate::stripe::world::{Books, Call};
 
 /// The account that the request is made for.
 pub fn own(call: &Call) -> Arc<str> {
-    show(call, &call.account)
+    let connected =
+        platform_books(call).table(Kind::Account).and_then(|accounts| accounts.get(&call.account));
+    connected.cloned().unwrap_or_else(|| platform(call))
 }
 
 /// The platform or one of its connected accounts.
 pub fn retrieve(call: &Call, id: &str) -> Result<Arc<str>> {
-    if call.world.accounts.contains_key(id) {
-        return Ok(show(call, id));
+    if id == &*call.world.platform {
+        return Ok(platform(call));
     }
-    Err(ApiError::no_such("account", id, "account", 404))
+    let connected = platform_books(call).table(Kind::Account).and_then(|accounts| accounts.get(id));
+    connected.cloned().ok_or_else(|| ApiError::no_such("account", id, "account", 404))
 }
 
-fn show(call: &Call, id: &str) -> Arc<str> {
-    let account = json!({
+fn platform_books<'c>(call: &'c Call) -> &'c Books {
+    &call.world.accounts[&call.world.platform]
+}
+
+fn platform(call: &Call) -> Arc<str> {
+    json::compact(&build(&call.world.platform, "standard", call.world.account_created)).into()
+}
+
+/// An account that may be charged and paid.
+pub fn build(id: &str, kind: &str, created: i64) -> Value {
+    json!({
         "id": id, "object": "account",
         "business_profile": {
             "annual_revenue": null, "estimated_worker_count": null, "mcc": null,
@@ -31,7 +44,7 @@ fn show(call: &Call, id: &str) -> Arc<str> {
         },
         "business_type": "company", "capabilities": { "card_payments": "active", "transfers": "active" },
         "charges_enabled": true, "controller": { "type": "account" }, "country": "US",
-        "created": call.world.account_created, "default_currency": "usd", "details_submitted": true,
+        "created": created, "default_currency": "usd", "details_submitted": true,
         "email": "owner@example.com",
         "external_accounts": {
             "object": "list", "data": [], "has_more": false, "url": format!("/v1/accounts/{id}/external_accounts"),
@@ -59,12 +72,11 @@ fn show(call: &Call, id: &str) -> Arc<str> {
             },
             "sepa_debit_payments": {},
         },
-        "tos_acceptance": { "date": null, "ip": null, "user_agent": null }, "type": "standard",
-    });
-    json::compact(&account).into()
+        "tos_acceptance": { "date": null, "ip": null, "user_agent": null }, "type": kind,
+    })
 }
 
-fn no_requirements() -> serde_json::Value {
+fn no_requirements() -> Value {
     json!({
         "alternatives": [], "current_deadline": null, "currently_due": [], "disabled_reason": null, "errors": [],
         "eventually_due": [], "past_due": [], "pending_verification": [],

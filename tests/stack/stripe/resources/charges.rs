@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::payment_methods::{self, Decline};
+use super::test_methods::{self, Decline};
 use super::{balance_transactions, fields};
 use crate::stripe::errors::Result;
 use crate::stripe::form::Params;
@@ -33,7 +33,7 @@ pub enum Attempt {
 /// Stores the charge of an attempt to pay an intent. Its balance transaction follows when the money moves.
 pub fn create(call: &mut Call, intent: &Value, method: &Value, attempt: Attempt) -> Value {
     let amount = intent["amount"].as_i64().unwrap_or_default();
-    let id = call.new_id(if payment_methods::is_delayed(method) { "py_3" } else { "ch_3" }, 23);
+    let id = call.new_id(if test_methods::is_delayed(method) { "py_3" } else { "ch_3" }, 23);
     let (status, outcome) = match attempt {
         Attempt::Captured | Attempt::Authorized => ("succeeded", approved()),
         Attempt::Pending => ("pending", approved()),
@@ -56,7 +56,7 @@ pub fn create(call: &mut Call, intent: &Value, method: &Value, attempt: Attempt)
         "failure_message": failure.1, "fraud_details": {}, "livemode": false, "metadata": intent["metadata"],
         "on_behalf_of": null, "outcome": outcome, "paid": matches!(attempt, Attempt::Captured | Attempt::Authorized),
         "payment_intent": intent["id"], "payment_method": method["id"],
-        "payment_method_details": payment_methods::details(method, amount), "receipt_email": intent["receipt_email"],
+        "payment_method_details": test_methods::details(method, amount), "receipt_email": intent["receipt_email"],
         "receipt_number": null, "receipt_url": if moved { Some(receipt) } else { None }, "refunded": false,
         "review": null, "shipping": intent["shipping"], "source": null, "source_transfer": null,
         "statement_descriptor": intent["statement_descriptor"],
@@ -88,7 +88,9 @@ pub fn refused(reason: &str, message: &str) -> Value {
 pub fn post_to_balance(call: &mut Call, charge: &Value) -> Value {
     let mut posted = charge.clone();
     let amount = charge["amount_captured"].as_i64().unwrap_or_default();
-    posted["balance_transaction"] = balance_transactions::post_charge(call, charge, amount);
+    let at_once = call.get(Kind::PaymentMethod, charge["payment_method"].as_str().unwrap_or_default());
+    let at_once = at_once.is_some_and(|method| test_methods::is_available_at_once(&method));
+    posted["balance_transaction"] = balance_transactions::post_charge(call, charge, amount, at_once);
     call.update(Kind::Charge, charge, &posted, "charge.updated");
     posted
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::customers::{self, NewCustomer};
 use super::payment_intents::{self, NewIntent};
+use super::payments::Presence;
 use super::{checkout_sessions, fields, payment_methods, payments};
 use crate::stripe::errors::{ApiError, Result};
 use crate::stripe::events::Origin;
@@ -79,7 +80,7 @@ pub fn complete(call: &mut Call, id: &str, outcome: Outcome, buyer: &Buyer) -> R
         } else {
             call.linked(Kind::PaymentIntent, &session["payment_intent"])
         };
-        let intent = payments::pay(call, &intent, &method)?;
+        let intent = payments::pay(call, &intent, &method, Presence::OnSession)?;
         if intent["status"] == "succeeded" {
             session["payment_status"] = "paid".into();
         }

@@ -9,15 +9,16 @@ use super::{fields, line_items, money, payment_intents};
 use crate::stripe::errors::{ApiError, Result};
 use crate::stripe::form::Params;
 use crate::stripe::kinds::Kind;
-use crate::stripe::pages::{Filter, Reply, Sort, list as list_kind};
+use crate::stripe::pages::{Filter, Sort};
 use crate::stripe::world::Call;
 
-const FILTERS: [Filter; 3] = [
+pub const FILTERS: [Filter; 5] = [
     Filter::new("customer", Sort::Id(Kind::Customer)),
+    Filter::new("customer_details.email", Sort::Text),
     Filter::new("payment_intent", Sort::Id(Kind::PaymentIntent)),
     Filter::new("status", Sort::Text),
+    Filter::new("subscription", Sort::Id(Kind::Subscription)),
 ];
-const EMAIL_FILTER: Filter = Filter { param: "email", field: "customer_details.email", sort: Sort::Text };
 
 const KNOWN: [&str; 16] = [
     "cancel_url",
@@ -199,20 +200,6 @@ fn payment_data(params: Params) -> Result<Value> {
         payment_intents::apply(&mut data, inner)?;
     }
     Ok(data)
-}
-
-/// Sessions by their fields, and by `customer_details[email]`.
-pub fn list(call: &Call, params: Params, entries: &[(String, crate::stripe::form::Form)]) -> Result<Reply> {
-    let url = "/v1/checkout/sessions";
-    let Some(details) = params.entries("customer_details")? else {
-        return list_kind(call, Kind::CheckoutSession, params, url, &FILTERS);
-    };
-    Params::at(details, "customer_details").allow(&["email"], &[])?;
-    // The nested filter is one like the others once it is lifted to the top.
-    let lifted: Vec<_> =
-        entries.iter().filter(|(name, _)| name != "customer_details").chain(details).cloned().collect();
-    let filters: Vec<Filter> = FILTERS.into_iter().chain([EMAIL_FILTER]).collect();
-    list_kind(call, Kind::CheckoutSession, Params::top(&lifted), url, &filters)
 }
 
 pub fn update(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {

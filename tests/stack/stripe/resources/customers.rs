@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::fields;
+use super::{fields, invoices, payment_methods};
 use crate::stripe::errors::{ApiError, Result};
 use crate::stripe::form::Params;
 use crate::stripe::kinds::Kind;
@@ -13,18 +13,25 @@ use crate::stripe::world::{Call, deleted};
 
 pub const FILTERS: [Filter; 1] = [Filter::new("email", Sort::Text)];
 
-const KNOWN: [&str; 8] =
-    ["address", "description", "email", "metadata", "name", "phone", "preferred_locales", "shipping"];
-const OTHERS: [&str; 14] = [
+const KNOWN: [&str; 9] = [
+    "address",
+    "description",
+    "email",
+    "invoice_settings",
+    "metadata",
+    "name",
+    "phone",
+    "preferred_locales",
+    "shipping",
+];
+const OTHERS: [&str; 12] = [
     "balance",
     "business_name",
     "cash_balance",
     "default_source",
     "individual_name",
     "invoice_prefix",
-    "invoice_settings",
     "next_invoice_sequence",
-    "payment_method",
     "source",
     "tax",
     "tax_exempt",
@@ -58,7 +65,6 @@ fn build(call: &mut Call) -> Value {
 }
 
 fn apply(customer: &mut Value, params: Params) -> Result<()> {
-    params.allow(&KNOWN, &OTHERS)?;
     if let Some(email) = params.text("email")?
         && !email.contains('@')
     {
@@ -78,11 +84,40 @@ fn apply(customer: &mut Value, params: Params) -> Result<()> {
 }
 
 pub fn create(call: &mut Call, params: Params) -> Result<Arc<str>> {
+    params.allow(&[&KNOWN[..], &["payment_method"]].concat(), &OTHERS)?;
     let mut customer = build(call);
     apply(&mut customer, params)?;
+    let attached = match params.text("payment_method")? {
+        None => None,
+        Some(id) => {
+            let method = payment_methods::resolve(call, id, "payment_method", None)?;
+            Some(payment_methods::attach_to(call, &method, &customer)?.0)
+        }
+    };
+    if let Some(default) = default_method(params)? {
+        customer["invoice_settings"]["default_payment_method"] = match (default, &attached) {
+            (None, _) => Value::Null,
+            // A test name means the method that it has just made.
+            (Some(id), Some(method)) if params.text("payment_method")? == Some(id) => method["id"].clone(),
+            (Some(id), _) => owned(call, id, &customer)?,
+        };
+    }
     let text = call.insert(Kind::Customer, &customer);
     call.emit("customer.created", text.clone(), None);
     Ok(text)
+}
+
+/// `invoice_settings[default_payment_method]`: `None` not given, `Some(None)` unset.
+fn default_method<'f>(params: Params<'f>) -> Result<Option<Option<&'f str>>> {
+    let Some(entries) = params.entries("invoice_settings")? else { return Ok(None) };
+    let settings = Params::at(entries, "invoice_settings");
+    settings.allow(&["default_payment_method"], &["custom_fields", "footer", "rendering_options"])?;
+    settings.nullable("default_payment_method")
+}
+
+fn owned(call: &Call, method: &str, customer: &Value) -> Result<Value> {
+    let param = "invoice_settings[default_payment_method]";
+    Ok(invoices::owned_method(call, method, &customer["id"], param)?["id"].clone())
 }
 
 /// The customer that a checkout session makes for its buyer.
@@ -103,9 +138,16 @@ pub fn retrieve(call: &Call, id: &str) -> Result<Arc<str>> {
 }
 
 pub fn update(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
+    params.allow(&KNOWN, &[&OTHERS[..], &["payment_method"]].concat())?;
     let old = call.find(Kind::Customer, id)?;
     let mut customer = old.clone();
     apply(&mut customer, params)?;
+    if let Some(default) = default_method(params)? {
+        customer["invoice_settings"]["default_payment_method"] = match default {
+            None => Value::Null,
+            Some(method) => owned(call, method, &old)?,
+        };
+    }
     Ok(call.update(Kind::Customer, &old, &customer, "customer.updated"))
 }
 

@@ -10,7 +10,6 @@ use crate::stripe::form::{Form, Params};
 use crate::stripe::json;
 use crate::stripe::kinds::Kind;
 use crate::stripe::pages::{self, Page, Reply};
-use crate::stripe::table::Cursor;
 use crate::stripe::world::Call;
 
 const CART_MAX: usize = 100;
@@ -158,19 +157,8 @@ pub fn list(call: &Call, session: &str, params: Params) -> Result<Reply> {
     pages::allow(params, &[])?;
     call.find(Kind::CheckoutSession, session)?;
     let items = call.books().line_items.get(session).map_or(&[][..], Vec::as_slice);
-    let place = |id: &str| {
-        let at = items.iter().position(|item| json::parse(item)["id"] == id)?;
-        Some((0, u64::try_from(at).expect("a cart has at most 100 items")))
-    };
-    let (limit, cursor) = pages::paging(params, "line item", place)?;
-    let index = |at: u64| usize::try_from(at).expect("it was made from an index");
-    let (range, has_more) = match cursor {
-        Cursor::Newest => (0..items.len().min(limit), items.len() > limit),
-        Cursor::After((_, at)) => {
-            let first = index(at) + 1;
-            (first..items.len().min(first + limit), items.len() > first + limit)
-        }
-        Cursor::Before((_, at)) => (index(at).saturating_sub(limit)..index(at), index(at) > limit),
-    };
+    let items: Vec<Value> = items.iter().map(|item| json::parse(item)).collect();
+    let ids: Vec<&str> = items.iter().filter_map(|item| item["id"].as_str()).collect();
+    let (range, has_more) = pages::slice(params, "line item", &ids)?;
     Ok(Reply::Page(page(call, session, range, has_more)))
 }

@@ -1,18 +1,36 @@
 //! The resources, a file each: an object's fields, what may be done with it, and the events that tell of it.
 
 pub mod account;
+pub mod accounts;
+pub mod balance;
 pub mod balance_transactions;
 pub mod charges;
 pub mod checkout_buyer;
 pub mod checkout_sessions;
 pub mod customers;
+pub mod dispute_steps;
+pub mod disputes;
 mod fields;
+pub mod invoice_items;
+pub mod invoice_lines;
+pub mod invoice_payments;
+pub mod invoice_steps;
+pub mod invoices;
 pub mod line_items;
 mod money;
 pub mod payment_intents;
 pub mod payment_methods;
+pub mod payment_pages;
 pub mod payments;
+pub mod payout_steps;
+pub mod payouts;
 pub mod prices;
 pub mod products;
 pub mod refunds;
+pub mod settlement;
+pub mod subscription_billing;
+pub mod subscription_items;
+pub mod subscription_periods;
+pub mod subscriptions;
+mod test_methods;
 pub mod webhook_endpoints;

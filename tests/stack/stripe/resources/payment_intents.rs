@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::payments::Presence;
 use super::{fields, money, payment_methods, payments};
 use crate::stripe::errors::{ApiError, Result};
 use crate::stripe::form::Params;
@@ -16,43 +17,43 @@ pub const FILTERS: [Filter; 1] = [Filter::new("customer", Sort::Id(Kind::Custome
 
 const TEXTS: [&str; 5] =
     ["description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix", "transfer_group"];
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 20] = [
     "amount",
     "automatic_payment_methods",
     "capture_method",
     "confirm",
+    "confirmation_method",
     "currency",
     "customer",
     "description",
+    "mandate_data",
     "metadata",
+    "off_session",
     "payment_method",
     "payment_method_types",
     "receipt_email",
+    "return_url",
     "setup_future_usage",
     "shipping",
     "statement_descriptor",
     "statement_descriptor_suffix",
     "transfer_group",
 ];
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 16] = [
     "amount_details",
     "application_fee_amount",
-    "confirmation_method",
     "confirmation_token",
     "customer_account",
     "error_on_requires_action",
     "excluded_payment_method_types",
     "hooks",
     "mandate",
-    "mandate_data",
-    "off_session",
     "on_behalf_of",
     "payment_details",
     "payment_method_configuration",
     "payment_method_data",
     "payment_method_options",
     "radar_options",
-    "return_url",
     "transfer_data",
     "use_stripe_sdk",
 ];
@@ -102,6 +103,24 @@ pub fn apply(intent: &mut Value, params: Params) -> Result<()> {
     fields::set_metadata(intent, params)
 }
 
+/// What a confirmation says of the buyer: whether they are there, where they are sent back to, and that they
+/// agreed to be debited. None of it is shown later.
+fn presence(params: Params) -> Result<Presence> {
+    if let Some(entries) = params.entries("mandate_data")? {
+        let mandate = Params::at(entries, "mandate_data");
+        mandate.allow(&["customer_acceptance"], &[])?;
+        let acceptance = mandate.entries("customer_acceptance")?.unwrap_or_default();
+        let acceptance = Params::at(acceptance, "mandate_data[customer_acceptance]");
+        acceptance.allow(&["accepted_at", "offline", "online", "type"], &[])?;
+        acceptance.integer("accepted_at")?;
+        acceptance.required("type")?;
+        acceptance.one_of("type", &["offline", "online"])?;
+    }
+    params.text("return_url")?;
+    let away = params.boolean("off_session")?.unwrap_or(false);
+    Ok(if away { Presence::OffSession } else { Presence::OnSession })
+}
+
 pub fn create(call: &mut Call, params: Params) -> Result<Arc<str>> {
     params.allow(&KNOWN, &OTHERS)?;
     params.required("amount")?;
@@ -124,6 +143,10 @@ pub fn create(call: &mut Call, params: Params) -> Result<Arc<str>> {
         intent["automatic_payment_methods"] = json!({ "allow_redirects": "always", "enabled": true });
     }
     apply(&mut intent, params)?;
+    if let Some(confirmation) = params.one_of("confirmation_method", &["automatic", "manual"])? {
+        intent["confirmation_method"] = confirmation.into();
+    }
+    let presence = presence(params)?;
     let confirm = params.boolean("confirm")?.unwrap_or(false);
     let method = params.text("payment_method")?;
     if confirm && method.is_none() {
@@ -138,7 +161,9 @@ pub fn create(call: &mut Call, params: Params) -> Result<Arc<str>> {
     let text = call.insert(Kind::PaymentIntent, &intent);
     call.emit("payment_intent.created", text.clone(), None);
     match method {
-        Some(method) if confirm => Ok(json::compact(&payments::pay(call, &intent, &method)?).into()),
+        Some(method) if confirm => {
+            Ok(json::compact(&payments::pay(call, &intent, &method, presence)?).into())
+        }
         _ => Ok(text),
     }
 }
@@ -174,20 +199,26 @@ pub fn update(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
 
 pub fn confirm(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
     params.allow(
-        &["capture_method", "payment_method", "receipt_email", "setup_future_usage", "shipping"],
+        &[
+            "capture_method",
+            "mandate_data",
+            "off_session",
+            "payment_method",
+            "receipt_email",
+            "return_url",
+            "setup_future_usage",
+            "shipping",
+        ],
         &[
             "client_secret",
             "confirmation_token",
             "error_on_requires_action",
             "excluded_payment_method_types",
             "mandate",
-            "mandate_data",
-            "off_session",
             "payment_method_data",
             "payment_method_options",
             "payment_method_types",
             "radar_options",
-            "return_url",
             "use_stripe_sdk",
         ],
     )?;
@@ -197,6 +228,7 @@ pub fn confirm(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
         return Err(payments::unexpected(&intent, "confirm", &open.join(", ")));
     }
     apply(&mut intent, params)?;
+    let presence = presence(params)?;
     let method = match (params.text("payment_method")?, intent["payment_method"].as_str()) {
         (Some(given), _) => payment_methods::resolve(call, given, "payment_method", None)?,
         (None, Some(attached)) => payment_methods::resolve(call, attached, "payment_method", None)?,
@@ -205,7 +237,7 @@ pub fn confirm(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
             return Err(ApiError::refused(Some("payment_intent_unexpected_state"), message, None));
         }
     };
-    Ok(json::compact(&payments::pay(call, &intent, &method)?).into())
+    Ok(json::compact(&payments::pay(call, &intent, &method, presence)?).into())
 }
 
 pub fn capture(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {

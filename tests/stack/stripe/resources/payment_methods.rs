@@ -1,131 +1,148 @@
-//! Payment methods: Stripe's test cards and a bank debit (<https://docs.stripe.com/testing>).
+//! Payment methods (<https://docs.stripe.com/api/payment_methods>).
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::fields;
+use super::test_methods::{self, SEPA, no_billing_details};
 use crate::stripe::errors::{ApiError, Result};
+use crate::stripe::form::Params;
 use crate::stripe::kinds::Kind;
+use crate::stripe::pages::{self, Filter, Reply, Sort};
 use crate::stripe::world::Call;
 
-/// A test payment method, by the name under which Stripe offers it.
-pub struct TestMethod {
-    name: &'static str,
-    brand: &'static str,
-    last4: &'static str,
+pub const FILTERS: [Filter; 2] =
+    [Filter::new("customer", Sort::Id(Kind::Customer)), Filter::new("type", Sort::Text)];
+
+fn build(call: &mut Call, kind: &str, details: Value, billing: Option<&Value>) -> Value {
+    let id = call.new_id("pm_1", 23);
+    let mut object = json!({
+        "id": &*id, "object": "payment_method", "allow_redisplay": "unspecified",
+        "billing_details": billing.cloned().unwrap_or_else(no_billing_details), "created": call.now, "customer": null,
+        "customer_account": null, "livemode": false, "metadata": {}, "type": kind,
+    });
+    object[kind] = details;
+    object
 }
-
-/// Why a card is declined: code, decline code, message.
-pub type Decline = (&'static str, &'static str, &'static str);
-
-const BANK: &str = "us_bank_account";
-
-const METHODS: [TestMethod; 14] = [
-    TestMethod { name: "pm_card_visa", brand: "visa", last4: "4242" },
-    TestMethod { name: "pm_card_mastercard", brand: "mastercard", last4: "4444" },
-    TestMethod { name: "pm_card_amex", brand: "amex", last4: "8431" },
-    TestMethod { name: "pm_card_chargeDeclined", brand: "visa", last4: "0002" },
-    TestMethod { name: "pm_card_chargeDeclinedInsufficientFunds", brand: "visa", last4: "9995" },
-    TestMethod { name: "pm_card_chargeDeclinedLostCard", brand: "visa", last4: "9987" },
-    TestMethod { name: "pm_card_chargeDeclinedStolenCard", brand: "visa", last4: "9979" },
-    TestMethod { name: "pm_card_chargeDeclinedExpiredCard", brand: "visa", last4: "0069" },
-    TestMethod { name: "pm_card_chargeDeclinedIncorrectCvc", brand: "visa", last4: "0127" },
-    TestMethod { name: "pm_card_chargeDeclinedProcessingError", brand: "visa", last4: "0119" },
-    TestMethod { name: "pm_card_refundFail", brand: "visa", last4: "5126" },
-    TestMethod { name: "pm_card_pendingRefund", brand: "visa", last4: "7726" },
-    // Debits are confirmed days later: the payment stays `processing` until a test action ends it.
-    TestMethod { name: "pm_usBankAccount", brand: BANK, last4: "6789" },
-    TestMethod { name: "pm_usBankAccount_processing", brand: BANK, last4: "6789" },
-];
 
 /// The payment method that an id or a test name means; a test name makes a new one.
 pub fn resolve(call: &mut Call, id: &str, param: &str, billing: Option<&Value>) -> Result<Value> {
     if let Some(method) = call.get(Kind::PaymentMethod, id) {
         return Ok(method);
     }
-    // Stripe spells some of them with the brand.
-    let name = id.replace("pm_card_visa_", "pm_card_");
-    let Some(method) = METHODS.iter().find(|method| method.name == name) else {
+    let Some((kind, details)) = test_methods::named(id).filter(|_| id.starts_with("pm_")) else {
         return Err(ApiError::no_such("PaymentMethod", id, param, 400));
     };
-    let bank = method.brand == BANK;
-    let id = call.new_id("pm_1", 23);
-    let mut object = json!({
-        "id": &*id, "object": "payment_method", "allow_redisplay": "unspecified",
-        "billing_details": billing.cloned().unwrap_or_else(no_billing_details), "created": call.now, "customer": null,
-        "customer_account": null, "livemode": false, "metadata": {}, "type": if bank { BANK } else { "card" },
-    });
-    if bank {
-        object[BANK] = json!({
-            "account_holder_type": "individual", "account_type": "checking", "bank_name": "STRIPE TEST BANK",
-            "blocked": null, "financial_connections_account": null, "fingerprint": "FFDMA0JJDFjDf0aS",
-            "last4": method.last4, "networks": { "preferred": "ach", "supported": ["ach"] },
-            "routing_number": "110000000", "status_details": {},
-        });
-    } else {
-        object["card"] = json!({
-            "brand": method.brand,
-            "checks": { "address_line1_check": null, "address_postal_code_check": null, "cvc_check": "pass" },
-            "country": "US", "display_brand": method.brand, "exp_month": 8, "exp_year": 2034,
-            "fingerprint": format!("AOB934RVNwzk{}", method.last4), "funding": "credit", "generated_from": null,
-            "last4": method.last4, "networks": { "available": [method.brand], "preferred": null },
-            "regulated_status": "unregulated", "three_d_secure_usage": { "supported": true }, "wallet": null,
-        });
-    }
+    let object = build(call, kind, details, billing);
     call.insert(Kind::PaymentMethod, &object);
     Ok(object)
 }
 
-/// Billing details of which nothing is known.
-pub fn no_billing_details() -> Value {
-    json!({ "address": fields::no_address(), "email": null, "name": null, "phone": null, "tax_id": null })
+pub fn create(call: &mut Call, params: Params) -> Result<Arc<str>> {
+    params.allow(
+        &["billing_details", "card", "metadata", "sepa_debit", "type"],
+        &["us_bank_account", "customer"],
+    )?;
+    params.required("type")?;
+    let kind = params.one_of("type", &["card", SEPA])?.expect("it is required");
+    let entries = params.entries(kind)?.ok_or_else(|| ApiError::missing(kind))?;
+    let inner = Params::at(entries, kind);
+    let details = if kind == SEPA {
+        inner.allow(&["iban"], &[])?;
+        let iban = inner.required("iban")?;
+        test_methods::sepa(iban).ok_or_else(|| {
+            let message = "The IBAN you provided is invalid.";
+            ApiError::refused(Some("invalid_bank_account_iban"), message, Some("sepa_debit[iban]"))
+        })?
+    } else {
+        inner.allow(&["token"], &["cvc", "exp_month", "exp_year", "networks", "number"])?;
+        let token = inner.required("token")?;
+        let named =
+            test_methods::named(token).filter(|(kind, _)| *kind == "card" && token.starts_with("tok_"));
+        named.ok_or_else(|| ApiError::no_such("token", token, "card[token]", 400))?.1
+    };
+    let billing = billing_details(params)?;
+    let mut object = build(call, kind, details, billing.as_ref());
+    fields::set_metadata(&mut object, params)?;
+    // Stripe tells of a payment method only when a customer gets it.
+    Ok(call.insert(Kind::PaymentMethod, &object))
 }
 
-pub fn is_delayed(method: &Value) -> bool {
-    method["type"] == BANK
-}
-
-/// Why paying with this method fails, if it does.
-pub fn decline(method: &Value) -> Option<Decline> {
-    Some(match method["card"]["last4"].as_str()? {
-        "0002" => ("card_declined", "generic_decline", "Your card was declined."),
-        "9995" => ("card_declined", "insufficient_funds", "Your card has insufficient funds."),
-        "9987" => ("card_declined", "lost_card", "Your card was declined."),
-        "9979" => ("card_declined", "stolen_card", "Your card was declined."),
-        "0069" => ("expired_card", "expired_card", "Your card has expired."),
-        "0127" => ("incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect."),
-        "0119" => {
-            let message = "An error occurred while processing your card. Try again in a little bit.";
-            ("processing_error", "processing_error", message)
-        }
-        _ => return None,
-    })
-}
-
-/// What a charge shows of the method that paid it.
-pub fn details(method: &Value, amount: i64) -> Value {
-    if is_delayed(method) {
-        let bank = &method[BANK];
-        return json!({
-            "type": BANK,
-            BANK: {
-                "account_holder_type": bank["account_holder_type"], "account_type": bank["account_type"],
-                "bank_name": bank["bank_name"], "expected_debit_date": null, "fingerprint": bank["fingerprint"],
-                "last4": bank["last4"], "mandate": null, "payment_reference": null, "routing_number": bank["routing_number"],
-            },
-        });
+fn billing_details(params: Params) -> Result<Option<Value>> {
+    let Some(entries) = params.entries("billing_details")? else { return Ok(None) };
+    let inner = Params::at(entries, "billing_details");
+    inner.allow(&["address", "email", "name", "phone"], &["tax_id"])?;
+    let mut billing = no_billing_details();
+    fields::set_texts(&mut billing, inner, &["email", "name", "phone"])?;
+    if let Some(address) = fields::address(inner, "address")? {
+        billing["address"] = address;
     }
-    let card = &method["card"];
-    json!({
-        "type": "card",
-        "card": {
-            "amount_authorized": amount, "authorization_code": "123456", "brand": card["brand"], "checks": card["checks"],
-            "country": card["country"], "exp_month": card["exp_month"], "exp_year": card["exp_year"],
-            "extended_authorization": { "status": "disabled" }, "fingerprint": card["fingerprint"],
-            "funding": card["funding"], "incremental_authorization": { "status": "unavailable" }, "installments": null,
-            "last4": card["last4"], "mandate": null, "multicapture": { "status": "unavailable" },
-            "network": card["brand"], "network_token": { "used": false }, "network_transaction_id": null,
-            "overcapture": { "maximum_amount_capturable": amount, "status": "unavailable" },
-            "regulated_status": "unregulated", "three_d_secure": null, "transaction_link_id": null, "wallet": null,
-        },
-    })
+    Ok(Some(billing))
+}
+
+pub fn update(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
+    params.allow(&["billing_details", "metadata"], &["allow_redisplay", "card", "us_bank_account"])?;
+    let old = call.find(Kind::PaymentMethod, id)?;
+    if old["customer"].is_null() {
+        let message = "You must save this PaymentMethod to a customer before you can update it.";
+        return Err(ApiError::refused(None, message, None));
+    }
+    let mut method = old.clone();
+    if let Some(billing) = billing_details(params)? {
+        method["billing_details"] = billing;
+    }
+    fields::set_metadata(&mut method, params)?;
+    Ok(call.update(Kind::PaymentMethod, &old, &method, "payment_method.updated"))
+}
+
+pub fn attach(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
+    params.allow(&["customer"], &["customer_account"])?;
+    let customer = call.referred(Kind::Customer, params.required("customer")?, "customer")?;
+    let method = resolve(call, id, "payment_method", None)?;
+    attach_to(call, &method, &customer).map(|(_, text)| text)
+}
+
+/// Makes a method a customer's, who may have it already.
+pub fn attach_to(call: &mut Call, method: &Value, customer: &Value) -> Result<(Value, Arc<str>)> {
+    let mut attached = method.clone();
+    attached["customer"] = customer["id"].clone();
+    if method["customer"] == customer["id"] {
+        return Ok((attached, call.replace(Kind::PaymentMethod, method)));
+    }
+    if !method["customer"].is_null() {
+        let message = "The payment method you provided has already been attached to a customer.";
+        return Err(ApiError::refused(Some("payment_method_unexpected_state"), message, None));
+    }
+    if let Some((code, decline_code, message)) = test_methods::decline(method)
+        // This one is only declined later.
+        && method["card"]["last4"] != "0341"
+    {
+        return Err(ApiError::card(code, decline_code, message));
+    }
+    let text = call.replace(Kind::PaymentMethod, &attached);
+    call.emit("payment_method.attached", text.clone(), None);
+    Ok((attached, text))
+}
+
+pub fn detach(call: &mut Call, id: &str, params: Params) -> Result<Arc<str>> {
+    params.allow(&[], &[])?;
+    let old = call.find(Kind::PaymentMethod, id)?;
+    if old["customer"].is_null() {
+        let message =
+            "The payment method you provided is not attached to a customer so detachment is impossible.";
+        return Err(ApiError::refused(None, message, None));
+    }
+    let mut method = old.clone();
+    method["customer"] = Value::Null;
+    Ok(call.update(Kind::PaymentMethod, &old, &method, "payment_method.detached"))
+}
+
+/// `GET /v1/customers/:id/payment_methods`.
+pub fn of_customer(call: &Call, customer: &str, params: Params) -> Result<Reply> {
+    call.find(Kind::Customer, customer)?;
+    let mut clauses = pages::clauses(call, params, &FILTERS[1..], &[])?;
+    clauses.push(vec![("customer", customer.into())]);
+    let url = format!("/v1/customers/{customer}/payment_methods");
+    pages::list_of(call, Kind::PaymentMethod, params, &url, clauses)
 }
