@@ -88,7 +88,9 @@ pub async fn rows_where(url: &str, table: &str, condition: &str) -> Vec<String> 
 /// The tables of a reply, with their rows.
 pub fn row_counts(reply: &Value) -> Vec<(String, u64)> {
     let tables = reply["tables"].as_array().unwrap().iter();
-    tables.map(|table| (table["table"].as_str().unwrap().to_owned(), table["rows"].as_u64().unwrap())).collect()
+    tables
+        .map(|table| (table["table"].as_str().unwrap().to_owned(), table["rows"].as_u64().unwrap()))
+        .collect()
 }
 
 /// A name for a restored database that no other test on a shared server has.

@@ -77,13 +77,19 @@ fn selection(kind: BackupKind, request: BackupRequest) -> Result<Selection, Stri
         (BackupKind::Tables, Some(tables)) if !tables.is_empty() => {
             tables.iter().map(|table| table.parse()).collect::<Result<_, _>>()?
         }
-        (BackupKind::Tables, _) => return Err("backup_type \"tables\" needs tables, a list of names".to_owned()),
-        (_, Some(_)) => return Err(format!("tables are named with backup_type \"tables\", not with {kind:?}")),
+        (BackupKind::Tables, _) => {
+            return Err("backup_type \"tables\" needs tables, a list of names".to_owned());
+        }
+        (_, Some(_)) => {
+            return Err(format!("tables are named with backup_type \"tables\", not with {kind:?}"));
+        }
         (_, None) => Vec::new(),
     };
     let window = match (&request.date_from, &request.date_to, &request.created_columns) {
         (None, None, None) => None,
-        (None, _, _) => return Err("date_to and created_columns need date_from, where the window begins".to_owned()),
+        (None, _, _) => {
+            return Err("date_to and created_columns need date_from, where the window begins".to_owned());
+        }
         (Some(from), to, _) => {
             let columns = request.created_columns.unwrap_or_default();
             Some(Window::parse(from, to.as_deref(), columns, OffsetDateTime::now_utc())?)

@@ -78,7 +78,9 @@ impl<S: ObjectStore> BackupSource<S> {
         let time_left =
             deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(CLEAN_UP_TIME);
 
-        let made = match tokio::time::timeout(time_left, Box::pin(self.write(&destination, selection, facts))).await {
+        let made = match tokio::time::timeout(time_left, Box::pin(self.write(&destination, selection, facts)))
+            .await
+        {
             Ok(made) => made,
             Err(_) => Err(ArchiveError::TimeLimit { operation: "back up the database" }),
         };
@@ -93,10 +95,7 @@ impl<S: ObjectStore> BackupSource<S> {
                 backup_id: &backup_id,
                 label: label.as_deref(),
                 window: selection.window.as_ref().map(|window| (window.from, window.to)),
-                counts: made
-                    .as_ref()
-                    .ok()
-                    .map(|manifest| (manifest.totals.rows, manifest.file_size_bytes())),
+                counts: made.as_ref().ok().map(|manifest| (manifest.totals.rows, manifest.file_size_bytes())),
                 expires_at,
                 error: reason.as_deref(),
             },

@@ -191,8 +191,7 @@ mod tests {
         let keys = keys.map(|(child, parent)| part_of(child, parent)).into();
         let catalog = Catalog::new((1..=6).map(|oid| relation(oid, "r", &[])).collect(), keys);
         let closure = Closure::of(&catalog, &(1..=6).collect());
-        let mut created =
-            BTreeMap::from([(1, Created::Column("created_at".to_owned(), TimeType::Zoned))]);
+        let mut created = BTreeMap::from([(1, Created::Column("created_at".to_owned(), TimeType::Zoned))]);
 
         date_parts(&closure, &mut created);
 
