@@ -49,6 +49,7 @@ impl BackupKind {
                 "invoices",
                 "invoice_lines",
                 "invoice_payments",
+                "invoice_orders",
                 "subscriptions",
                 "subscription_items",
             ]),

@@ -21,5 +21,7 @@ pub(super) fn foreign_key(child: i64, parent: i64) -> ForeignKey {
 
 /// The same, and `parent_id` is in the primary key.
 pub(super) fn part_of(child: i64, parent: i64) -> ForeignKey {
-    ForeignKey { in_primary_key: true, ..foreign_key(child, parent) }
+    let mut key = foreign_key(child, parent);
+    key.in_primary_key = true;
+    key
 }
