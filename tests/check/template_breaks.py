@@ -39,6 +39,7 @@ BREAKS = [
     ("""Input: '{"action":"prune","dry_run":false""", """Input: '{"action":"prune","dry_run":true"""),
     ("DeadLetterConfig: {Arn: !GetAtt DeadLetters.Arn}", "Description: lost"),
     ("Name: !Sub ${AWS::StackName}-backup-full", "Name: backup-full"),
+    ('{"backup_type":"payments",', '{"backup_type":"orders",'),
     ("SqsManagedSseEnabled: true", "SqsManagedSseEnabled: false"),
     ("            Destination: !GetAtt DeadLetters.Arn", "            Destination: !GetAtt Backup.Arn"),
     # Bucket.
@@ -55,6 +56,8 @@ BREAKS = [
     ("AlarmActions: [!Ref AlarmTopic]", "AlarmActions: []"),
     ("TreatMissingData: breaching", "TreatMissingData: ignore"),
     ("MetricName: Throttles", "MetricName: Duration"),
+    ("MetricName: FullBackups", "MetricName: PaymentsBackups"),
+    ("            Period: 900\n", "            Period: 3600\n"),
 ]
 
 

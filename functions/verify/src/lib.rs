@@ -35,7 +35,7 @@ pub enum Action {
 }
 
 impl Request for VerifyRequest {
-    const ACCEPTS: &'static str = "action \"full\" (every byte) or \"quick\" (manifest, listing and sizes), and backup_id, a backup's name or \"latest\"";
+    const ACCEPTS: &'static str = "action \"full\" (every byte) or \"quick\" (manifest, listing and sizes), and backup_id, a backup's name, \"latest\" for the newest full one or \"latest-payments\" and so on";
     const EXAMPLE: &'static str = r#"{"action":"full","backup_id":"latest"}"#;
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::manifest::Manifest;
@@ -19,7 +20,7 @@ pub fn instructions(manifest: &Manifest) -> String {
     template
         .replace("{{backup_id}}", &manifest.backup_id)
         .replace("{{folder}}", &format!("{BACKUPS_PREFIX}{}", manifest.backup_id))
-        .replace("{{taken_at}}", &taken_at)
+        .replace("{{holds}}", &holds(manifest, &taken_at))
         .replace("{{postgres_version}}", &(manifest.postgres_version / 10_000).to_string())
         .replace("{{recipients}}", &recipients(manifest))
         .replace("{{create_database}}", &create_database(manifest))
@@ -29,6 +30,23 @@ pub fn instructions(manifest: &Manifest) -> String {
         .replace("{{sequences}}", &sequences(manifest))
         .replace("{{counts}}", &counts(manifest))
         .replace("{{unsupported}}", &unsupported(manifest))
+}
+
+fn holds(manifest: &Manifest, taken_at: &str) -> String {
+    let Some(selection) = &manifest.selection else {
+        return format!("This folder holds a whole Postgres database as it was at {taken_at}.");
+    };
+    let part = format!(
+        "This folder holds a part of a Postgres database as it was at {taken_at}: the tables of section 6, with what\ntheir foreign keys need."
+    );
+    let Some(window) = &selection.window else { return part };
+    let time = |time: OffsetDateTime| time.format(&Rfc3339).expect("it was read as such a time");
+    format!(
+        "{part}\n\n**It is partial**: of {} it holds the rows that were created from {} up to, not including, {}, and of\nevery table the rows that these refer to. Merge from it; never put it in a database's place.",
+        manifest.backup_type,
+        time(window.from),
+        time(window.to)
+    )
 }
 
 fn recipients(manifest: &Manifest) -> String {
