@@ -45,7 +45,7 @@ async fn without_the_database_nothing_goes_unless_that_is_said() {
     for days in [300, 200, 100, 50, 30, 20, 3] {
         plant_in(&stack, full(days, 30)).await;
     }
-    execute(&stack.database_url, "drop table recoup.recovery_points").await;
+    execute(&stack.database_url, "drop table recoup.recovery_points cascade").await;
     let (error_type, message) = fail(&stack, "backup", prune("more_than_half", json!(true))).await;
     assert_eq!(error_type, "DatabaseRefused", "{message}");
     assert!(message.contains("\"without_recovery_points\": true"), "{message}");
