@@ -80,14 +80,17 @@ pub async fn texts(url: &str, sql: &str) -> Vec<String> {
 
 /// The rows of a table for which a condition holds, each as text, in order.
 pub async fn rows_where(url: &str, table: &str, condition: &str) -> Vec<String> {
-    let sql = format!("SELECT t::text FROM ONLY {table} AS t WHERE {condition} ORDER BY t::text COLLATE \"C\"");
+    let sql =
+        format!("SELECT t::text FROM ONLY {table} AS t WHERE {condition} ORDER BY t::text COLLATE \"C\"");
     texts(url, &sql).await
 }
 
 /// The tables of a reply, with their rows.
 pub fn row_counts(reply: &Value) -> Vec<(String, u64)> {
     let tables = reply["tables"].as_array().unwrap().iter();
-    tables.map(|table| (table["table"].as_str().unwrap().to_owned(), table["rows"].as_u64().unwrap())).collect()
+    tables
+        .map(|table| (table["table"].as_str().unwrap().to_owned(), table["rows"].as_u64().unwrap()))
+        .collect()
 }
 
 /// A name for a restored database that no other test on a shared server has.

@@ -67,7 +67,8 @@ async fn the_health_check_counts_seven_days_and_holds_the_newest_against_its_rpo
         ]
     );
     // An operator who promises less says so; a promise that no schedule could keep is refused.
-    let change = "UPDATE recoup.backup_expectations SET every = '2 hours', rpo = $1 WHERE backup_type = 'payments'";
+    let change =
+        "UPDATE recoup.backup_expectations SET every = '2 hours', rpo = $1 WHERE backup_type = 'payments'";
     let expect = |rpo: &'static str| {
         sqlx::query(sqlx::AssertSqlSafe(change.replace("$1", &format!("'{rpo}'")))).execute(&stack.pool)
     };

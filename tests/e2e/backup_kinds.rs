@@ -50,12 +50,28 @@ async fn each_set_restores_alone_with_what_its_foreign_keys_need() {
     execute(&stack.database_url, "CREATE TABLE public.lessons (id serial PRIMARY KEY)").await;
     sell(&stack, &mut Shop::open(&stack.stripe, 5).unwrap(), 25).await;
     let money = [
-        "charges", "connected_accounts", "disputes", "invoice_lines", "invoice_payments", "invoices",
-        "ledger_entries", "payments", "payouts", "refunds", "subscription_items", "subscriptions",
+        "charges",
+        "connected_accounts",
+        "disputes",
+        "invoice_lines",
+        "invoice_payments",
+        "invoices",
+        "ledger_entries",
+        "payments",
+        "payouts",
+        "refunds",
+        "subscription_items",
+        "subscriptions",
     ];
     let sales = [
-        "catalog_items", "coaching_sessions", "credit_entries", "customers", "enrollments", "order_items",
-        "orders", "payments",
+        "catalog_items",
+        "coaching_sessions",
+        "credit_entries",
+        "customers",
+        "enrollments",
+        "order_items",
+        "orders",
+        "payments",
     ];
     let seats = ["customers", "order_items", "orders", "payments", "tickets"];
     let sets: [(&str, &[&str], i64); 3] =
@@ -89,7 +105,8 @@ async fn each_set_restores_alone_with_what_its_foreign_keys_need() {
     }
     // Neither of them is a backup of the database.
     for (function, action) in [("verify", "full"), ("restore", "backup_restore")] {
-        let (error_type, message) = fail(&stack, function, json!({"action": action, "backup_id": "latest"})).await;
+        let (error_type, message) =
+            fail(&stack, function, json!({"action": action, "backup_id": "latest"})).await;
         assert_eq!(error_type, "BackupNotFound", "{message}");
         assert!(message.contains("no full backup"), "{message}");
     }
@@ -108,7 +125,8 @@ async fn every_table_of_ours_is_in_a_set_or_in_the_full_backup_on_purpose() {
     }
     known.sort();
     known.dedup();
-    let all = "SELECT 'recoup.' || tablename FROM pg_tables WHERE schemaname = 'recoup' ORDER BY 1 COLLATE \"C\"";
+    let all =
+        "SELECT 'recoup.' || tablename FROM pg_tables WHERE schemaname = 'recoup' ORDER BY 1 COLLATE \"C\"";
     assert_eq!(texts(&stack.database_url, all).await, known);
 }
 
@@ -122,14 +140,15 @@ async fn named_tables_restore_with_everything_that_they_need_and_nothing_else() 
 
     let selection = &backup["selection"];
     assert_eq!(selection["tables"], json!(["shop.\"Odd name\"", "shop.visits_new"]));
-    assert_eq!(
-        selection["added"],
-        json!(["shop.countries", "shop.people", "shop.products", "shop.teams"])
-    );
+    assert_eq!(selection["added"], json!(["shop.countries", "shop.people", "shop.products", "shop.teams"]));
     assert_eq!(selection["window"], json!(null));
     // A policy that looks into a table which is not here cannot be made; it is said, and no other is missing.
-    let lost: Vec<&str> = backup["unsupported"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
-    assert!(matches!(lost[..], [one] if one.contains("not blocked") && one.contains("not in this backup")), "{lost:?}");
+    let lost: Vec<&str> =
+        backup["unsupported"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    assert!(
+        matches!(lost[..], [one] if one.contains("not blocked") && one.contains("not in this backup")),
+        "{lost:?}"
+    );
     assert_eq!(days_kept(&backup), 30);
 
     let (restored, copy) = restore_copy(&stack, &id_of(&backup)).await;
@@ -147,8 +166,17 @@ async fn named_tables_restore_with_everything_that_they_need_and_nothing_else() 
     assert_eq!(
         texts(&copy, relations).await,
         [
-            "Odd name", "buyers", "counters_id_seq", "countries", "managers", "people", "people_id_seq", "products",
-            "teams", "visits", "visits_new",
+            "Odd name",
+            "buyers",
+            "counters_id_seq",
+            "countries",
+            "managers",
+            "people",
+            "people_id_seq",
+            "products",
+            "teams",
+            "visits",
+            "visits_new",
         ]
     );
     assert_eq!(texts(&copy, "SELECT nextval('shop.counters_id_seq')::text").await, ["6"]);
@@ -164,13 +192,32 @@ async fn a_name_stands_for_what_a_query_of_it_shows() {
     for (named, tables, bare) in [
         ("shop.animals", vec!["shop.animals", "shop.cats"], false),
         ("shop.cats", vec!["shop.cats"], true),
-        ("shop.visits", vec!["shop.countries", "shop.people", "shop.teams", "shop.visits_new", "shop.visits_old"], false),
-        ("shop.feedback", vec!["shop.countries", "shop.feedback", "shop.people", "shop.teams", "shop.visits_new", "shop.visits_old"], false),
+        (
+            "shop.visits",
+            vec!["shop.countries", "shop.people", "shop.teams", "shop.visits_new", "shop.visits_old"],
+            false,
+        ),
+        (
+            "shop.feedback",
+            vec![
+                "shop.countries",
+                "shop.feedback",
+                "shop.people",
+                "shop.teams",
+                "shop.visits_new",
+                "shop.visits_old",
+            ],
+            false,
+        ),
     ] {
         let backup = succeed(&stack, "backup", json!({"backup_type": "tables", "tables": [named]})).await;
         assert_eq!(tables_of(&backup), tables, "{named}");
         let said = backup["unsupported"].as_array().unwrap();
-        assert_eq!(said.iter().any(|one| one.as_str().unwrap().contains("only its definition")), bare, "{said:?}");
+        assert_eq!(
+            said.iter().any(|one| one.as_str().unwrap().contains("only its definition")),
+            bare,
+            "{said:?}"
+        );
         let (restored, copy) = restore_copy(&stack, &id_of(&backup)).await;
         let names: Vec<&str> = tables.clone();
         assert_same_tables(&stack, &copy, &names).await;
@@ -183,9 +230,7 @@ async fn what_cannot_be_chosen_is_refused_with_what_can() {
     let stack = archive_stack().start().await.unwrap();
     execute(&stack.database_url, PARTS).await;
     let tables = |name: &str| json!({"backup_type": "tables", "tables": ["shop.people", name]});
-    let dated = |columns: Value| {
-        json!({"backup_type": "tables", "tables": ["shop.people"], "date_from": "2026-11-01T00:00:00Z", "created_columns": columns})
-    };
+    let dated = |columns: Value| json!({"backup_type": "tables", "tables": ["shop.people"], "date_from": "2026-11-01T00:00:00Z", "created_columns": columns});
     for (request, expected, hint) in [
         (tables("shop.peopel"), "UnknownTable", "did you mean shop.people?"),
         (tables("shop.\"odd name\""), "UnknownTable", "did you mean shop.\"Odd name\"?"),
@@ -200,12 +245,36 @@ async fn what_cannot_be_chosen_is_refused_with_what_can() {
         (dated(json!({"shop.people": "mood"})), "InvalidRequest", "of type shop.mood"),
         (dated(json!({"shop.teams": "created_at"})), "InvalidRequest", "not one of this backup's own tables"),
         (dated(json!({"shop.teem": "created_at"})), "UnknownTable", "did you mean shop.teams?"),
-        (json!({"backup_type": "orders", "date_from": "2999-01-01T00:00:00Z"}), "InvalidRequest", "in the future"),
-        (json!({"backup_type": "orders", "date_from": "2026-01-01T00:00:00"}), "InvalidRequest", "with its zone"),
-        (json!({"backup_type": "orders", "date_from": "2026-01-02T00:00:00Z", "date_to": "2026-01-01T00:00:00Z"}), "InvalidRequest", "ends before it begins"),
-        (json!({"backup_type": "orders", "date_from": "2026-01-02T00:00:00Z", "date_to": "2026-01-02T01:00:00+01:00"}), "InvalidRequest", "is empty"),
-        (json!({"backup_type": "orders", "date_to": "2026-01-02T00:00:00Z"}), "InvalidRequest", "need date_from"),
-        (json!({"backup_type": "orders", "tables": ["shop.people"]}), "InvalidRequest", "backup_type \"tables\""),
+        (
+            json!({"backup_type": "orders", "date_from": "2999-01-01T00:00:00Z"}),
+            "InvalidRequest",
+            "in the future",
+        ),
+        (
+            json!({"backup_type": "orders", "date_from": "2026-01-01T00:00:00"}),
+            "InvalidRequest",
+            "with its zone",
+        ),
+        (
+            json!({"backup_type": "orders", "date_from": "2026-01-02T00:00:00Z", "date_to": "2026-01-01T00:00:00Z"}),
+            "InvalidRequest",
+            "ends before it begins",
+        ),
+        (
+            json!({"backup_type": "orders", "date_from": "2026-01-02T00:00:00Z", "date_to": "2026-01-02T01:00:00+01:00"}),
+            "InvalidRequest",
+            "is empty",
+        ),
+        (
+            json!({"backup_type": "orders", "date_to": "2026-01-02T00:00:00Z"}),
+            "InvalidRequest",
+            "need date_from",
+        ),
+        (
+            json!({"backup_type": "orders", "tables": ["shop.people"]}),
+            "InvalidRequest",
+            "backup_type \"tables\"",
+        ),
     ] {
         let (error_type, message) = fail(&stack, "backup", request.clone()).await;
         assert_eq!(error_type, expected, "{request}: {message}");

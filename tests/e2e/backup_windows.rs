@@ -8,7 +8,8 @@ use stack::Stack;
 use stack::shop::Shop;
 
 use crate::archive_stack::{
-    archive_stack, drop_copy, execute, full_backup, id_of, restore_copy, row_counts, rows_where, succeed, texts,
+    archive_stack, drop_copy, execute, full_backup, id_of, restore_copy, row_counts, rows_where, succeed,
+    texts,
 };
 use crate::support::{eager, sell};
 
@@ -56,7 +57,10 @@ async fn a_full_window_holds_what_was_created_in_it_and_the_parents_outside_of_i
 
     assert_eq!(backup["partial"], true);
     let window = &backup["selection"]["window"];
-    assert_eq!((&window["from"], &window["to"]), (&json!("2024-11-01T01:00:00+01:00"), &json!("2024-12-01T00:00:00Z")));
+    assert_eq!(
+        (&window["from"], &window["to"]),
+        (&json!("2024-11-01T01:00:00+01:00"), &json!("2024-12-01T00:00:00Z"))
+    );
     let listed = |list: &str| {
         let names = window[list].as_array().unwrap().iter().map(|name| match name.as_str() {
             Some(name) => name.to_owned(),
@@ -141,7 +145,10 @@ async fn a_partial_backup_is_never_the_latest_and_says_what_it_is() {
         let partial = succeed(&stack, "backup", request).await;
 
         let list = succeed(&stack, "backup", json!({"action": "list"})).await;
-        assert_eq!((id_of(&list["backups"][0]), &list["backups"][0]["partial"]), (id_of(&partial), &json!(true)));
+        assert_eq!(
+            (id_of(&list["backups"][0]), &list["backups"][0]["partial"]),
+            (id_of(&partial), &json!(true))
+        );
         assert_eq!(list["backups"][0]["file_size_bytes"], partial["file_size_bytes"]);
         let verified = succeed(&stack, "verify", json!({"action": "full", "backup_id": "latest"})).await;
         assert_eq!(id_of(&verified), id_of(&whole));
@@ -233,7 +240,10 @@ async fn the_rows_of_a_window_are_those_that_a_walk_along_the_references_finds()
             format!("SELECT 'c' || id FROM maze.c WHERE {utc}"),
             format!("SELECT 'd' || id FROM maze.d WHERE {in_window}"),
             // Its primary key holds the reference to a, and no column says when it was created.
-            format!("SELECT 'e' || e.id FROM maze.e JOIN maze.a ON a.id = e.a WHERE a.{}", in_window.replace("AND created_at", "AND a.created_at")),
+            format!(
+                "SELECT 'e' || e.id FROM maze.e JOIN maze.a ON a.id = e.a WHERE a.{}",
+                in_window.replace("AND created_at", "AND a.created_at")
+            ),
         ];
         let mut open = Vec::new();
         for start in starts.iter().filter(|start| tables.contains(&start[8..9])) {
@@ -266,6 +276,8 @@ async fn the_rows_of_a_window_are_those_that_a_walk_along_the_references_finds()
 }
 
 async fn texts_of_day(stack: &Stack, day: i32) -> String {
-    let sql = format!("SELECT to_char('2024-01-01'::timestamp + {day} * interval '1 day', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')");
+    let sql = format!(
+        "SELECT to_char('2024-01-01'::timestamp + {day} * interval '1 day', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+    );
     texts(&stack.database_url, &sql).await.remove(0)
 }

@@ -3,8 +3,8 @@
 use http::Method;
 use serde_json::{Value, json};
 use stack::Stack;
-use stack::gate::Gate;
 use stack::lambda::FunctionConfig;
+use stack::store_gate::StoreGate;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime, Time};
 
@@ -18,8 +18,8 @@ fn delivery(minute: i64) -> Value {
 }
 
 /// A gate that holds every object but the manifest's.
-fn holding_gate(stack: &Stack) -> Gate {
-    let gate = Gate::before(stack.s3.endpoint()).unwrap();
+fn holding_gate(stack: &Stack) -> StoreGate {
+    let gate = StoreGate::before(stack.s3.endpoint()).unwrap();
     let change = |config: &mut FunctionConfig| {
         config.environment.insert("AWS_ENDPOINT_URL_S3".to_owned(), gate.endpoint().to_owned());
     };

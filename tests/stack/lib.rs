@@ -10,7 +10,6 @@
 mod contract;
 pub mod engine;
 pub mod error;
-pub mod gate;
 pub mod lambda;
 pub mod leash;
 pub mod place;
@@ -21,6 +20,7 @@ pub mod s3;
 pub mod secrets;
 pub mod shop;
 mod stack;
+pub mod store_gate;
 pub mod stripe;
 mod stripe_join;
 pub mod versions;

@@ -18,8 +18,8 @@ use hyper_util::rt::TokioExecutor;
 use crate::Stack;
 use crate::engine::{Engine, serve};
 use crate::error::{Error, Result};
-use crate::gate::forward;
 use crate::s3::REGION;
+use crate::store_gate::forward;
 
 type Http = hyper_util::client::legacy::Client<HttpConnector, Full<bytes::Bytes>>;
 

@@ -13,7 +13,9 @@ impl Retention {
         let mut days = |kind, variable, default: u16| {
             let days: u16 = env.parsed(variable, default);
             if days == 0 {
-                env.fault(format!("{variable} is 0: such a backup would expire as it is made; give 1 or more days"));
+                env.fault(format!(
+                    "{variable} is 0: such a backup would expire as it is made; give 1 or more days"
+                ));
             }
             (kind, Duration::days(days.into()))
         };

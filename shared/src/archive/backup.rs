@@ -9,6 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
+use super::backup_progress::{self, Reached};
 use super::encryption::Encryption;
 use super::error::ArchiveError;
 use super::inventory::Folder;
@@ -17,7 +18,6 @@ use super::manifest::{Manifest, PartEntry};
 use super::names::BackupId;
 use super::part::{Destination, write_part};
 use super::plan::{TablePlan, plan};
-use super::progress::{self, Reached};
 use super::record::{BackupRecord, record};
 use super::scheduled;
 use super::schema::SchemaSelection;
@@ -166,13 +166,13 @@ impl<S: ObjectStore> BackupSource<S> {
                 return Ok(Run::Running(deliveries.last().map(|folder| folder.id.clone())));
             }
         }
-        let told = progress::Run {
+        let told = backup_progress::Run {
             backup_id: backup_id.clone(),
             label: facts.label.clone(),
             window: wanted.selection.window.as_ref().map(|window| (window.from, window.to)),
             expires_at: facts.expires_at,
         };
-        let _teller = progress::tell(Arc::clone(&destination.progress), self.options.clone(), told);
+        let _teller = backup_progress::tell(Arc::clone(&destination.progress), self.options.clone(), told);
         Ok(Run::Made(Box::new(self.write(destination, &wanted.selection, facts, holder).await?)))
     }
 

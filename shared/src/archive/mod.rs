@@ -34,6 +34,7 @@
 //! process.
 
 pub mod backup;
+pub mod backup_progress;
 pub mod decode;
 pub mod digest;
 pub mod encode;
@@ -46,7 +47,6 @@ pub mod manifest;
 pub mod names;
 pub mod part;
 pub mod plan;
-pub mod progress;
 pub mod prune;
 pub mod read_rows;
 pub mod reading;

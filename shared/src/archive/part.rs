@@ -9,13 +9,13 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
+use super::backup_progress::Progress;
 use super::encode::{Encoded, encode_rows};
 use super::encryption::Encryption;
 use super::error::ArchiveError;
 use super::manifest::PartEntry;
 use super::names::BackupId;
 use super::plan::TablePlan;
-use super::progress::Progress;
 use super::read_rows::read_rows;
 use super::store::{ObjectStore, OpenUploads, upload_stream};
 

@@ -126,10 +126,11 @@ pub async fn plan(
     });
     let definitions = schema::read_schema_of(connection, selection, subset.as_ref()).await?;
     let made = |oid| definitions.sequences.contains(&oid);
-    let sequences = schema::read_sequences_of(connection, selection, made).await?.into_iter().map(|sequence| {
-        let schema::Sequence { schema, name, last_value, is_called, .. } = sequence;
-        SequenceEntry { schema, name, last_value, is_called }
-    });
+    let sequences =
+        schema::read_sequences_of(connection, selection, made).await?.into_iter().map(|sequence| {
+            let schema::Sequence { schema, name, last_value, is_called, .. } = sequence;
+            SequenceEntry { schema, name, last_value, is_called }
+        });
     let sequences = sequences.collect();
     Ok(Plan { snapshot, database, postgres_version, tables, definitions, sequences })
 }

@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 
 use crate::db;
 
+use super::backup_progress::Reached;
 use super::error::DatabaseReason;
 use super::names::BackupId;
-use super::progress::Reached;
 
 /// A table that somebody holds must not hold up the end of a run.
 const PATIENCE: Duration = Duration::from_secs(3);

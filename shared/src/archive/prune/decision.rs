@@ -167,7 +167,12 @@ impl Decision {
     pub fn implausible(&self, more_than_half: bool) -> Option<String> {
         let going = self.remove.iter().filter(|(_, why)| *why != Why::NoManifest).count();
         let standing = going + self.keep.len();
-        if going > 0 && !self.keep.iter().any(|(folder, _)| folder.id.backup_type() == BASE_TYPE && !folder.is_partial()) {
+        if going > 0
+            && !self
+                .keep
+                .iter()
+                .any(|(folder, _)| folder.id.backup_type() == BASE_TYPE && !folder.is_partial())
+        {
             return Some(
                 "no full backup would be left; take one first: backup {\"backup_type\":\"full\"}".to_owned(),
             );
@@ -183,7 +188,10 @@ impl Decision {
 
 /// The newest whole backup that `matches`; one of a window is none.
 fn newest(folders: &[Folder], matches: impl Fn(&Folder) -> bool) -> Option<&Folder> {
-    folders.iter().filter(|folder| folder.sealed && !folder.is_partial() && matches(folder)).max_by_key(|folder| &folder.id)
+    folders
+        .iter()
+        .filter(|folder| folder.sealed && !folder.is_partial() && matches(folder))
+        .max_by_key(|folder| &folder.id)
 }
 
 /// Whether the state at `at` may have to be restored from this backup.
@@ -219,8 +227,12 @@ mod tests {
         let mut folder = Folder::new(BackupId::new(created_at, kind, u32::try_from(days).expect("small")));
         folder.sealed = true;
         folder.modified_at = Some(created_at);
-        folder.summary =
-            Some(Summary { rows: 1, expires_at: created_at + Duration::days(kept), partial: false, label: None });
+        folder.summary = Some(Summary {
+            rows: 1,
+            expires_at: created_at + Duration::days(kept),
+            partial: false,
+            label: None,
+        });
         folder
     }
 

@@ -53,8 +53,7 @@ impl ForeignKey {
         let pairs = self.child_columns.iter().zip(&self.parent_columns);
         let compared = pairs.zip(self.operators.iter().zip(&self.collations)).map(
             |((child, parent), (operator, collation))| {
-                let collate =
-                    collation.as_ref().map_or(String::new(), |name| format!(" COLLATE {name}"));
+                let collate = collation.as_ref().map_or(String::new(), |name| format!(" COLLATE {name}"));
                 format!("p.{} {operator} c.{}{collate}", quote_ident(parent), quote_ident(child))
             },
         );
@@ -131,7 +130,8 @@ impl Catalog {
     /// # Errors
     /// [`ArchiveError::UnknownTable`], with the names that are near.
     pub(super) fn find(&self, wanted: &TableName) -> Result<&Relation, ArchiveError> {
-        let found = self.relations.values().find(|one| one.schema == wanted.schema && one.name == wanted.name);
+        let found =
+            self.relations.values().find(|one| one.schema == wanted.schema && one.name == wanted.name);
         let reason = match found.map(|relation| (relation, relation.relkind.as_str())) {
             Some((relation, "r" | "p")) if !relation.of_extension => return Ok(relation),
             Some((_, "r" | "p")) => "it belongs to an extension, which brings its rows itself".to_owned(),
@@ -142,7 +142,8 @@ impl Catalog {
                 let names: Vec<String> =
                     tables.filter(|one| !one.of_extension).map(|one| one.table_name().to_string()).collect();
                 match near(&wanted.to_string(), names.iter().map(String::as_str)).as_slice() {
-                    [] => "there is no such table; names are as in SQL, folded to lower case unless quoted".to_owned(),
+                    [] => "there is no such table; names are as in SQL, folded to lower case unless quoted"
+                        .to_owned(),
                     near => format!("there is no such table; did you mean {}?", near.join(" or ")),
                 }
             }

@@ -129,11 +129,7 @@ fn names(catalog: &Catalog, oids: impl Iterator<Item = i64>) -> Vec<String> {
     names.iter().map(TableName::to_string).collect()
 }
 
-fn set_tables(
-    catalog: &Catalog,
-    kind: BackupKind,
-    set: &[&str],
-) -> Result<BTreeSet<i64>, ArchiveError> {
+fn set_tables(catalog: &Catalog, kind: BackupKind, set: &[&str]) -> Result<BTreeSet<i64>, ArchiveError> {
     let missing = |name: &str| {
         Failure::new(
             "SchemaMissing",

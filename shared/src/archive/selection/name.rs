@@ -40,9 +40,8 @@ fn identifier(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find('.').unwrap_or(text.len());
         let (plain, rest) = text.split_at(end);
-        let is_plain =
-            plain.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '$'))
-                && plain.chars().next().is_some_and(|first| first.is_alphabetic() || first == '_');
+        let is_plain = plain.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '$'))
+            && plain.chars().next().is_some_and(|first| first.is_alphabetic() || first == '_');
         return is_plain.then(|| (plain.to_ascii_lowercase(), rest));
     };
     let mut name = String::new();
@@ -130,7 +129,9 @@ mod tests {
             assert_eq!((read.schema.as_str(), read.name.as_str()), (schema, name));
             assert_eq!(read.to_string().parse::<TableName>().as_ref(), Ok(&read));
         }
-        for text in ["", "orders", "a.b.c", "a.", ".b", r#"a."b"#, r#"a."b"c"#, r#"a."""#, "a.b c", "1a.b", "a.b;--"] {
+        for text in
+            ["", "orders", "a.b.c", "a.", ".b", r#"a."b"#, r#"a."b"c"#, r#"a."""#, "a.b c", "1a.b", "a.b;--"]
+        {
             assert!(text.parse::<TableName>().is_err(), "{text}");
         }
     }

@@ -216,9 +216,11 @@ impl<'a> Needed<'a> {
             "{circle} (rel, tid) AS (({start}) UNION SELECT r.rel, r.tid FROM {circle} AS s CROSS JOIN LATERAL ({}) AS r (rel, tid))",
             steps.join(" UNION ALL ")
         )];
-        queries.extend(group.iter().map(|table| {
-            format!("needed_{table} (tid) AS (SELECT tid FROM {circle} WHERE rel = {table})")
-        }));
+        queries.extend(
+            group.iter().map(|table| {
+                format!("needed_{table} (tid) AS (SELECT tid FROM {circle} WHERE rel = {table})")
+            }),
+        );
         queries
     }
 

@@ -91,7 +91,11 @@ mod tests {
         for (from, to, reason) in [
             ("2026-11-02T00:00:00Z", Some("2026-11-01T00:00:00Z"), "ends before it begins"),
             ("2026-11-02T00:00:00Z", Some("2026-11-02T01:00:00+01:00"), "empty"),
-            ("2026-11-01T00:00:00Z", Some("2026-11-21T12:00:01Z"), "date_to 2026-11-21T12:00:01Z is in the future"),
+            (
+                "2026-11-01T00:00:00Z",
+                Some("2026-11-21T12:00:01Z"),
+                "date_to 2026-11-21T12:00:01Z is in the future",
+            ),
             ("2027-11-01T00:00:00Z", None, "date_from 2027-11-01T00:00:00Z is in the future"),
             ("2026-11-01T00:00:00", None, "zone"),
             ("2026-11-01", None, "zone"),

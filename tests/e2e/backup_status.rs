@@ -6,8 +6,8 @@ use http::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use stack::Stack;
-use stack::gate::Gate;
 use stack::lambda::FunctionConfig;
+use stack::store_gate::StoreGate;
 
 use crate::archive_stack::{archive_stack, execute, fail, full_backup, id_of, succeed};
 
@@ -19,9 +19,9 @@ const TABLES: &str = "
 ";
 
 /// A stack whose store takes nothing of the second table.
-async fn stuck(stack: &Stack) -> Gate {
+async fn stuck(stack: &Stack) -> StoreGate {
     execute(&stack.database_url, TABLES).await;
-    let gate = Gate::before(stack.s3.endpoint()).unwrap();
+    let gate = StoreGate::before(stack.s3.endpoint()).unwrap();
     let change = |config: &mut FunctionConfig| {
         config.environment.insert("AWS_ENDPOINT_URL_S3".to_owned(), gate.endpoint().to_owned());
     };

@@ -22,7 +22,7 @@ use crate::error::Result;
 type Rule = Arc<dyn Fn(&Method, &Uri) -> bool + Send + Sync>;
 
 /// A gate that runs until it is dropped.
-pub struct Gate {
+pub struct StoreGate {
     endpoint: String,
     state: Arc<State>,
     _engine: Engine,
@@ -36,9 +36,9 @@ struct State {
     waiting: watch::Sender<usize>,
 }
 
-impl Gate {
+impl StoreGate {
     /// An open gate before the S3 server at `store` (its base URL).
-    pub fn before(store: &str) -> Result<Gate> {
+    pub fn before(store: &str) -> Result<StoreGate> {
         let engine = Engine::start()?;
         let state = Arc::new(State {
             store: store.to_owned(),
@@ -50,7 +50,7 @@ impl Gate {
         let shared = state.clone();
         let router = Router::new().fallback(move |request| pass(shared.clone(), request));
         let address = serve(engine.handle(), router, std::future::pending())?;
-        Ok(Gate { endpoint: format!("http://{address}"), state, _engine: engine })
+        Ok(StoreGate { endpoint: format!("http://{address}"), state, _engine: engine })
     }
 
     /// Base URL, for `AWS_ENDPOINT_URL_S3`.
