@@ -352,11 +352,6 @@ impl Manifest {
         totals
     }
 
-    /// Bytes of all stored objects, the manifest among them: what a listing of the folder adds up to.
-    pub fn file_size_bytes(&self) -> u64 {
-        self.totals.bytes_stored + self.to_bytes().len() as u64
-    }
-
     /// The first statement that does not lie within the definitions `sql`.
     pub fn statement_outside(&self, sql: &str) -> Option<&str> {
         let outside = self.schema.statements.iter().find(|statement| sql.get(statement.range()).is_none());
