@@ -12,20 +12,19 @@ use crate::instance::Instance;
 use crate::process;
 use crate::wire::{Connection, response};
 
-const STARTS: usize = 25;
-
-/// Measures the starts of both in turn.
+/// Measures `starts` of both in turn.
 pub async fn measure(
     figures: &mut Figures,
     webhook: &Path,
     environment: &BTreeMap<String, String>,
     secrets: Vec<(String, Value)>,
+    starts: usize,
 ) -> Result<()> {
     let hello = stack::place::built_binary("echo_function")?;
     let mut environment = environment.clone();
     environment.insert("AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(), prompt_secrets(secrets).await?);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..STARTS {
+    for _ in 0..starts {
         let start = Instance::start(webhook, &environment).await?.cold_start;
         ours.push(start.as_secs_f64() * 1000.0);
         let start = Instance::start(&hello, &BTreeMap::new()).await?.cold_start;
@@ -49,7 +48,7 @@ async fn prompt_secrets(secrets: Vec<(String, Value)>) -> Result<String> {
             let secrets = secrets.clone();
             tokio::spawn(async move {
                 let Ok(mut connection) = Connection::new(stream) else { return };
-                while let Ok(Some(request)) = connection.request().await {
+                while let Ok(Some(request)) = connection.message().await {
                     let wanted: Value = serde_json::from_slice(&request.body).unwrap_or_default();
                     let id = wanted["SecretId"].as_str().unwrap_or_default();
                     let value = secrets.get(id).map(Value::to_string);

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Result;
+use crate::load::Client;
 use crate::wire::{Connection, response};
 
 /// Longest wait for an answer.
@@ -71,11 +72,19 @@ impl Instance {
         let pid = child.id().ok_or("the function ended at once")?;
         Ok(Instance { pid, cold_start: first.duration_since(started), work, answers, _child: child })
     }
+}
 
-    /// Has it work on one invocation.
-    pub async fn invoke(&mut self, invocation: Bytes) -> Result<Vec<u8>> {
+impl Client for Instance {
+    /// An invocation, whose event has to be applied.
+    async fn deliver(&mut self, invocation: Bytes) -> Result<()> {
         self.work.send(invocation).await?;
-        Ok(tokio::time::timeout(PATIENCE, self.answers.recv()).await?.ok_or("the function ended")?)
+        let answer =
+            tokio::time::timeout(PATIENCE, self.answers.recv()).await?.ok_or("the function ended")?;
+        let word = br#"\"outcome\":\"applied\""#;
+        match answer.windows(word.len()).any(|window| window == word) {
+            true => Ok(()),
+            false => Err(format!("not applied: {}", String::from_utf8_lossy(&answer)).into()),
+        }
     }
 }
 
@@ -99,7 +108,7 @@ async fn speak(
     ready: Shared<oneshot::Sender<Instant>>,
 ) {
     let accepted = response("202 Accepted", "", b"");
-    while let Ok(Some(request)) = connection.request().await {
+    while let Ok(Some(request)) = connection.message().await {
         let sent = if request.head.starts_with("GET ") {
             if let Some(ready) = ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 let _ = ready.send(Instant::now());

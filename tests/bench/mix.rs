@@ -27,6 +27,8 @@ pub struct Mix {
     refund: String,
     ids: Vec<String>,
     sales: u64,
+    /// When the oldest of them was created, in seconds since 1970.
+    pub created_min: i64,
 }
 
 impl Mix {
@@ -61,8 +63,10 @@ impl Mix {
                 events.iter().for_each(|event| collect_ids(event, &mut ids));
                 // Longest first: no id may be replaced inside of another.
                 ids.sort_by_key(|id| std::cmp::Reverse(id.len()));
+                let created_min = events.iter().filter_map(|event| event["created"].as_i64()).min();
+                let created_min = created_min.ok_or("an event without its time")?;
                 let [customer, payment, charge, session, refund] = events.map(pretty);
-                return Ok(Mix { customer, payment, charge, session, refund, ids, sales: 0 });
+                return Ok(Mix { customer, payment, charge, session, refund, ids, sales: 0, created_min });
             }
         }
         Err("no refunded sale to a known customer among a thousand".into())
@@ -86,6 +90,25 @@ impl Mix {
         bodies
     }
 
+    /// Each event of a sale: its type, its body, and the ids in it that every sale has of its own.
+    pub fn templates(&self) -> Vec<(&'static str, String, Vec<String>)> {
+        let events = [
+            ("customer.created", &self.customer),
+            ("payment_intent.succeeded", &self.payment),
+            ("charge.succeeded", &self.charge),
+            ("checkout.session.completed", &self.session),
+        ];
+        let ids_in = |body: &str| self.ids.iter().filter(|id| body.contains(*id)).cloned().collect();
+        events.into_iter().map(|(kind, body)| (kind, body.clone(), ids_in(body))).collect()
+    }
+
+    /// One object of each kind that the events carry.
+    pub fn objects(&self) -> Result<Vec<Value>> {
+        let templates = [&self.customer, &self.payment, &self.charge, &self.session, &self.refund];
+        let object = |event: &String| Ok(serde_json::from_str::<Value>(event)?["data"]["object"].take());
+        templates.into_iter().map(object).collect()
+    }
+
     fn render(&self, template: &str, sale: u64, customer: u64) -> String {
         self.ids.iter().fold(template.to_owned(), |text, id| {
             let number = if id.starts_with("cus_") { customer } else { sale };
@@ -95,15 +118,15 @@ impl Mix {
     }
 }
 
-/// Invocations with these bodies as the gateway hands them over, signed now.
-pub fn signed(bodies: &[String], secret: &str) -> Vec<Bytes> {
+/// These bodies, signed now, as `sent` puts a body and its signature.
+pub fn signed(bodies: &[String], secret: &str, sent: fn(&str, &str) -> Bytes) -> Vec<Bytes> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-    let sign = |body: &String| invocation(request(body, &signature_header(&[secret], now, body)).as_bytes());
-    bodies.iter().map(sign).collect()
+    bodies.iter().map(|body| sent(body, &signature_header(&[secret], now, body))).collect()
 }
 
-fn request(body: &str, signature: &str) -> String {
-    json!({
+/// An invocation as the gateway makes it of a delivery.
+pub fn through_gateway(body: &str, signature: &str) -> Bytes {
+    let request = json!({
         "version": "2.0", "routeKey": "POST /webhooks/stripe", "rawPath": "/webhooks/stripe", "rawQueryString": "",
         "headers": {
             "accept": "*/*; q=0.5, application/xml", "cache-control": "no-cache",
@@ -122,8 +145,8 @@ fn request(body: &str, signature: &str) -> String {
             "time": "21/Nov/2026:07:00:00 +0000", "timeEpoch": 1_795_244_400_000_u64,
         },
         "body": body, "isBase64Encoded": false,
-    })
-    .to_string()
+    });
+    invocation(request.to_string().as_bytes())
 }
 
 /// Indented, as Stripe sends them.

@@ -1,12 +1,11 @@
 //! `webhook_*` and `cold_start_*`: events per second, each durably committed with its effects, through the function.
 //!
 //! The function is driven through the Lambda Runtime API with the gateway's events, prepared and signed beforehand,
-//! so that it is the function and Postgres that are measured, and not the gateway in front of them.
+//! so that it is the function and Postgres that are measured, and not the gateway in front of them. Where clients are
+//! several, each has an instance of its own, as Lambda would start them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -15,23 +14,26 @@ use stack::Stack;
 
 use crate::Result;
 use crate::cold_start;
+use crate::comparison::Comparison;
+use crate::effort::Effort;
 use crate::figures::{Figures, median, percentile};
+use crate::growth;
+use crate::inserts::Inserts;
 use crate::instance::Instance;
+use crate::load::{Client, Clients, Run};
 use crate::mix::{self, Mix};
-use crate::peers::Inserts;
 use crate::process;
 use crate::round_trips::Counter;
+use crate::sync_engine::{self, HttpClient, SyncEngine};
 
-const RUNS: usize = 5;
-const RUN_SECONDS: u64 = 4;
-/// More than any run takes: what is left over is thrown away.
-const EVENTS_PER_SECOND_MAX: usize = 4_000;
 const CLIENTS: usize = 16;
-/// After so many events memory is looked at.
-const MEMORY_EVENTS: usize = 10_000;
+/// How the two receivers are reached.
+const DOORS: &str = "ours takes events through the Lambda Runtime API, an instance a client; sync-engine over HTTP with kept \
+     connections, one Node process for all clients, as such a receiver is deployed";
 
 /// What every run needs.
 struct Bench {
+    effort: Effort,
     stack: Stack,
     pool: PgPool,
     binary: PathBuf,
@@ -39,36 +41,31 @@ struct Bench {
     mix: Mix,
 }
 
-/// Events and how long each took.
-struct Run {
-    seconds: f64,
-    latencies_ms: Vec<f64>,
-}
-
-impl Run {
-    fn rate(&self) -> f64 {
-        self.latencies_ms.len() as f64 / self.seconds
-    }
+/// The receiver from npm and its clients.
+struct Peer {
+    engine: SyncEngine,
+    single: Clients<HttpClient>,
+    many: Clients<HttpClient>,
 }
 
 /// Measures all of it.
-pub async fn measure(figures: &mut Figures, growth_rows: u64) -> Result<()> {
-    println!("webhook: durable Postgres, release binaries");
+pub async fn measure(figures: &mut Figures, effort: Effort) -> Result<()> {
+    println!("webhook: durable Postgres");
     let (load, processors) = process::load();
     figures.say(format!(
         "load of the machine before the run: {load:.1} on {processors} processors; quiet is below 0.3"
     ));
     figures.say(mix::IN_WORDS);
-    let mut bench = Bench::prepare().await?;
+    let mut bench = Bench::prepare(effort).await?;
     let secrets = bench.secrets().await?;
-    cold_start::measure(figures, &bench.binary, &bench.environment, secrets).await?;
+    cold_start::measure(figures, &bench.binary, &bench.environment, secrets, bench.effort.starts).await?;
     bench.round_trips(figures).await?;
-    bench.against_inserts(figures).await?;
-    bench.growth(figures, growth_rows).await
+    bench.against_peers(figures).await?;
+    bench.growth(figures).await
 }
 
 impl Bench {
-    async fn prepare() -> Result<Bench> {
+    async fn prepare(effort: Effort) -> Result<Bench> {
         let stack = Stack::builder().durable(true).functions(["webhook"]).start().await?;
         // The shop's events are the templates; they are not to be delivered.
         stack.stripe.pause_deliveries();
@@ -77,7 +74,7 @@ impl Bench {
         stack.lambda.configure("webhook", |current| config = Some(current.clone()))?;
         let config = config.ok_or("the stack has no webhook")?;
         let pool = PgPool::connect(&stack.database_url).await?;
-        Ok(Bench { stack, pool, binary: config.binary, environment: config.environment, mix })
+        Ok(Bench { effort, stack, pool, binary: config.binary, environment: config.environment, mix })
     }
 
     async fn secrets(&self) -> Result<Vec<(String, Value)>> {
@@ -88,70 +85,109 @@ impl Bench {
         Ok(secrets)
     }
 
-    async fn instances(&self, count: usize) -> Result<Vec<Instance>> {
+    async fn instances(&self, count: usize) -> Result<Clients<Instance>> {
         let mut instances = Vec::new();
         for _ in 0..count {
             instances.push(Instance::start(&self.binary, &self.environment).await?);
         }
-        Ok(instances)
+        Ok(Clients::new(instances))
     }
 
     fn signed(&mut self, count: usize) -> Vec<Bytes> {
-        mix::signed(&self.mix.bodies(count), &self.stack.webhook_secret)
+        mix::signed(&self.mix.bodies(count), &self.stack.webhook_secret, mix::through_gateway)
     }
 
-    /// Feeds instances for some seconds, each with its next event as soon as it has answered.
-    async fn run(&mut self, instances: &mut [Instance], seconds: u64) -> Result<Run> {
-        let seconds_max = usize::try_from(seconds)?;
-        let events = self.signed(EVENTS_PER_SECOND_MAX * seconds_max);
-        let events = Mutex::new(events.into_iter());
+    /// A run of ours, with proof that it did what it answered.
+    async fn run(&mut self, instances: &mut Clients<Instance>, seconds: u64) -> Result<Run> {
+        let events = self.signed(instances.wanted(seconds));
         let before = self.processed().await?;
-        let started = Instant::now();
-        let deadline = started + Duration::from_secs(seconds);
-        let feed = |instance| feed(instance, &events, deadline);
-        let latencies = futures::future::try_join_all(instances.iter_mut().map(feed)).await?;
-        let seconds = started.elapsed().as_secs_f64();
-        let latencies_ms: Vec<f64> = latencies.into_iter().flatten().collect();
-        let committed = self.processed().await? - before;
-        if committed != i64::try_from(latencies_ms.len())? {
-            return Err(format!("{} answers and {committed} events in the inbox", latencies_ms.len()).into());
-        }
-        Ok(Run { seconds, latencies_ms })
+        let run = instances.run(events, seconds).await?;
+        proven(&run, self.processed().await? - before)?;
+        Ok(run)
     }
 
+    /// The same of the receiver from npm.
+    async fn run_peer(
+        &mut self,
+        engine: &SyncEngine,
+        clients: &mut Clients<HttpClient>,
+        seconds: u64,
+    ) -> Result<Run> {
+        let bodies = self.mix.bodies(clients.wanted(seconds));
+        let events = mix::signed(&bodies, &self.stack.webhook_secret, sync_engine::post);
+        let before = engine.rows().await?;
+        let run = clients.run(events, seconds).await?;
+        proven(&run, engine.rows().await? - before)?;
+        Ok(run)
+    }
+
+    /// The mix's events in the inbox. All others are older.
     async fn processed(&self) -> Result<i64> {
-        let count = "select count(*) from recoup.webhook_events where status = 'processed'";
-        Ok(sqlx::query_scalar(count).fetch_one(&self.pool).await?)
+        let count = "select count(*) from recoup.webhook_events
+            where status = 'processed' and created >= to_timestamp($1)";
+        Ok(sqlx::query_scalar(count).bind(self.mix.created_min as f64).fetch_one(&self.pool).await?)
     }
 
-    async fn against_inserts(&mut self, figures: &mut Figures) -> Result<()> {
+    /// The receiver from npm, warm; `None`, with a word, where it cannot be had.
+    async fn peer(&mut self, figures: &mut Figures) -> Result<Option<Peer>> {
+        let engine = match SyncEngine::start(&self.stack, CLIENTS, &self.mix.objects()?).await {
+            Ok(engine) => engine,
+            Err(error) => {
+                figures.say(format!("not measured against sync-engine: {error}"));
+                return Ok(None);
+            }
+        };
+        let mut single = Clients::new(engine.connect(1).await?);
+        let mut many = Clients::new(engine.connect(CLIENTS).await?);
+        let _ = self.run_peer(&engine, &mut single, 1).await?;
+        let _ = self.run_peer(&engine, &mut many, 1).await?;
+        Ok(Some(Peer { engine, single, many }))
+    }
+
+    async fn against_peers(&mut self, figures: &mut Figures) -> Result<()> {
+        let Effort { runs, run_seconds, memory_events, .. } = self.effort;
         let bodies = self.mix.bodies(8);
         let bytes = bodies.iter().map(String::len).sum::<usize>() / bodies.len();
         let inserts = Inserts::prepare(&self.stack, &self.pool, bodies).await?;
         let mut single = self.instances(1).await?;
         let mut many = self.instances(CLIENTS).await?;
         let _ = (self.run(&mut single, 1).await?, self.run(&mut many, 1).await?);
+        let mut peer = self.peer(figures).await?;
         let (mut c1, mut c16) = (Comparison::default(), Comparison::default());
         let (mut cpu_us, mut events) = (Vec::new(), 0);
-        let pid = single[0].pid;
-        for _ in 0..RUNS {
+        let pid = single.all[0].pid;
+        let (at_first, _) = process::memory_mb(pid)?;
+        for _ in 0..runs {
             let cpu_before = process::cpu(pid)?;
-            let run = self.run(&mut single, RUN_SECONDS).await?;
+            let run = self.run(&mut single, run_seconds).await?;
             let cpu = process::cpu(pid)?.saturating_sub(cpu_before);
-            cpu_us.push(cpu.as_secs_f64() * 1e6 / run.latencies_ms.len() as f64);
-            events += run.latencies_ms.len();
-            c1.add(run, inserts.run(1, RUN_SECONDS).await?);
-            let run = self.run(&mut many, RUN_SECONDS).await?;
-            c16.add(run, inserts.run(CLIENTS, RUN_SECONDS).await?);
+            cpu_us.push(cpu.as_secs_f64() * 1e6 / run.events() as f64);
+            events += run.events();
+            c1.ours.add(&run);
+            if let Some(Peer { engine, single, .. }) = &mut peer {
+                c1.sync_engine.add(&self.run_peer(engine, single, run_seconds).await?);
+            }
+            c1.inserts.push(inserts.run(1, run_seconds).await?);
+            c16.ours.add(&self.run(&mut many, run_seconds).await?);
+            if let Some(Peer { engine, many, .. }) = &mut peer {
+                c16.sync_engine.add(&self.run_peer(engine, many, run_seconds).await?);
+            }
+            c16.inserts.push(inserts.run(CLIENTS, run_seconds).await?);
         }
-        while events < MEMORY_EVENTS {
-            events += self.run(&mut single, RUN_SECONDS).await?.latencies_ms.len();
+        while events < memory_events {
+            events += self.run(&mut single, run_seconds).await?.events();
         }
-        c1.report(figures, "c1", ">= 0.5", bytes);
-        c16.report(figures, "c16", ">= 0.35", bytes);
+        let receiver = peer.as_ref().map(|peer| peer.engine.words.as_str());
+        c1.report(figures, "c1", ">= 0.5", bytes, receiver);
+        c16.report(figures, "c16", ">= 0.35", bytes, receiver);
+        if receiver.is_some() {
+            figures.say(DOORS);
+        }
         figures.median("webhook_cpu_us_per_event", "<= 150", "us", "user and system, one connection", cpu_us);
         let (now, peak) = process::memory_mb(pid)?;
-        let words = format!("one instance after {events} events; peak {peak:.1} MB");
+        let words = format!(
+            "one instance after {events} events; {at_first:.1} MB after the first second, peak {peak:.1}"
+        );
         figures.median("webhook_rss_mb", "", "MB", words, vec![now]);
         Ok(())
     }
@@ -169,12 +205,12 @@ impl Bench {
         let mut instance = Instance::start(&self.binary, &environment).await?;
         // The first of each kind prepares its statement.
         for event in self.signed(80) {
-            instance.invoke(event).await?;
+            instance.deliver(event).await?;
         }
         let mut trips = Vec::new();
         for event in self.signed(400) {
             let before = counter.trips();
-            applied(&instance.invoke(event).await?)?;
+            instance.deliver(event).await?;
             trips.push((counter.trips() - before) as f64);
         }
         let most = percentile(&trips, 100.0);
@@ -183,34 +219,15 @@ impl Bench {
         Ok(())
     }
 
-    async fn growth(&mut self, figures: &mut Figures, rows: u64) -> Result<()> {
-        let mut single = self.instances(1).await?;
-        let few = "select count(*) from recoup.webhook_events";
-        let few: i64 = sqlx::query_scalar(few).fetch_one(&self.pool).await?;
-        let _ = self.run(&mut single, 1).await?;
-        let mut before = Vec::new();
-        for _ in 0..3 {
-            before.push(self.run(&mut single, RUN_SECONDS).await?.rate());
-        }
+    async fn growth(&mut self, figures: &mut Figures) -> Result<()> {
+        let rows = self.effort.growth_rows;
+        let few = self.processed().await?;
+        let before = self.rates().await?;
         println!("   filling the inbox with {rows} rows");
-        let fill = "insert into recoup.webhook_events
-                (id, type, livemode, created, payload, source, status, processed_at)
-            select
-                'evt_' || md5(number::text), 'charge.succeeded', false,
-                now() - number * interval '1 second', '{}', 'webhook', 'processed', now()
-            from generate_series(1, $1) as number";
-        sqlx::query(fill).bind(i64::try_from(rows)?).execute(&self.pool).await?;
-        sqlx::raw_sql("vacuum analyze recoup.webhook_events; checkpoint").execute(&self.pool).await?;
-        let _ = self.run(&mut single, 1).await?;
-        let mut after = Vec::new();
-        for _ in 0..3 {
-            after.push(self.run(&mut single, RUN_SECONDS).await?.rate());
-        }
-        let peer = format!(
-            "{:.0} events/s with {few} rows, {:.0} with {rows} more",
-            median(&before),
-            median(&after)
-        );
+        let filled = growth::fill(&self.pool, rows, self.mix.created_min).await?;
+        let after = self.rates().await?;
+        let peer =
+            format!("{:.0} events/s with {few} rows, {:.0} with {filled}", median(&before), median(&after));
         let ratios = after.iter().map(|rate| rate / median(&before)).collect();
         figures.median("webhook_growth", ">= 0.8", "ratio", peer, ratios);
         if rows < 10_000_000 {
@@ -218,58 +235,24 @@ impl Bench {
         }
         Ok(())
     }
-}
 
-#[derive(Default)]
-struct Comparison {
-    ratios: Vec<f64>,
-    rates: Vec<f64>,
-    inserts: Vec<f64>,
-    p50_ms: Vec<f64>,
-    p99_ms: Vec<f64>,
-}
-
-impl Comparison {
-    fn add(&mut self, run: Run, inserts: f64) {
-        self.ratios.push(run.rate() / inserts);
-        self.rates.push(run.rate());
-        self.inserts.push(inserts);
-        self.p50_ms.push(percentile(&run.latencies_ms, 50.0));
-        self.p99_ms.push(percentile(&run.latencies_ms, 99.0));
-    }
-
-    fn report(self, figures: &mut Figures, clients: &str, goal: &str, bytes: usize) {
-        let inserts = median(&self.inserts);
-        let peer = format!("pgbench: {inserts:.0} single INSERTs/s of the same bytes ({bytes} on average)");
-        figures.median(&format!("webhook_{clients}_vs_insert"), goal, "ratio", peer, self.ratios);
-        figures.median(&format!("webhook_{clients}_events_s"), "", "events/s", "", self.rates);
-        figures.median(&format!("webhook_{clients}_p50_ms"), "", "ms", "", self.p50_ms);
-        figures.median(&format!("webhook_{clients}_p99_ms"), "", "ms", "", self.p99_ms);
+    /// Events per second of one instance, run by run.
+    async fn rates(&mut self) -> Result<Vec<f64>> {
+        let Effort { runs, run_seconds, .. } = self.effort;
+        let mut single = self.instances(1).await?;
+        let _ = self.run(&mut single, 1).await?;
+        let mut rates = Vec::new();
+        for _ in 0..runs {
+            rates.push(self.run(&mut single, run_seconds).await?.rate());
+        }
+        Ok(rates)
     }
 }
 
-async fn feed(
-    instance: &mut Instance,
-    events: &Mutex<std::vec::IntoIter<Bytes>>,
-    deadline: Instant,
-) -> Result<Vec<f64>> {
-    let mut latencies_ms = Vec::new();
-    while Instant::now() < deadline {
-        let next = events.lock().map_err(|_| "another client failed")?.next();
-        let event = next.ok_or("more events per second than were prepared")?;
-        let sent = Instant::now();
-        let answer = instance.invoke(event).await?;
-        latencies_ms.push(sent.elapsed().as_secs_f64() * 1000.0);
-        applied(&answer)?;
-    }
-    Ok(latencies_ms)
-}
-
-/// Anything but an applied event would be another measurement.
-fn applied(answer: &[u8]) -> Result<()> {
-    let word = br#"\"outcome\":\"applied\""#;
-    match answer.windows(word.len()).any(|window| window == word) {
+/// One new row for each answer.
+fn proven(run: &Run, rows: i64) -> Result<()> {
+    match rows == i64::try_from(run.events())? {
         true => Ok(()),
-        false => Err(format!("not applied: {}", String::from_utf8_lossy(answer)).into()),
+        false => Err(format!("{} answers and {rows} new rows", run.events()).into()),
     }
 }

@@ -1,12 +1,12 @@
-//! As much of HTTP as the function's own client speaks to us: one request at a time over a kept connection, with
-//! a content length. A web framework would cost more than what is measured.
+//! As much of HTTP as is spoken here: one message at a time over a kept connection, with a content length. A web
+//! framework would cost more than what is measured.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A request: its head as text, and its body.
-pub struct Request {
-    /// Request line and headers, in lower case but for the request line.
+/// A request or an answer: its head as text, and its body.
+pub struct Message {
+    /// First line and headers.
     pub head: String,
     /// The body.
     pub body: Vec<u8>,
@@ -19,14 +19,14 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Over an accepted stream.
+    /// Over an open stream.
     pub fn new(stream: TcpStream) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024) })
     }
 
-    /// The next request; `None` at the end.
-    pub async fn request(&mut self) -> std::io::Result<Option<Request>> {
+    /// The next message; `None` at the end.
+    pub async fn message(&mut self) -> std::io::Result<Option<Message>> {
         let head_end = loop {
             if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end + 4;
@@ -49,7 +49,7 @@ impl Connection {
         }
         let body = self.buffer[head_end..head_end + length].to_vec();
         self.buffer.drain(..head_end + length);
-        Ok(Some(Request { head, body }))
+        Ok(Some(Message { head, body }))
     }
 
     /// Sends bytes as they are.

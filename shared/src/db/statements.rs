@@ -17,7 +17,12 @@ use sqlx::{Executor, Postgres, Result};
 const BEGIN: &str = "begin isolation level repeatable read;
     set local statement_timeout = '10s';
     set local lock_timeout = '5s';
-    set local idle_in_transaction_session_timeout = '15s'";
+    set local idle_in_transaction_session_timeout = '15s';
+    set local plan_cache_mode = 'force_generic_plan';
+    set local jit = 'off';
+    set local enable_seqscan = 'off';
+    set local enable_hashjoin = 'off';
+    set local enable_mergejoin = 'off'";
 
 /// Runs statements, each committed when it returns.
 pub trait Statements: Send {
