@@ -99,10 +99,35 @@ def functions(sources, fault):
         fault(f"shared: reads {variable}, which infra/template.yaml gives to no function")
 
 
+HARD_CASES = "## What the receiver does in each hard case"
+TEST = re.compile(r"#\[(?:tokio::)?test\b[^\]]*\]\n(?:#\[[^\n]*\]\n)*(?:async )?fn (\w+)")
+
+
+def promises(sources, fault):
+    """Each hard case in README is held by a test that exists: `module::name` in tests/e2e."""
+    tests = {
+        "::".join((*path.with_suffix("").parts[2:], name))
+        for path, text in sources.items()
+        if path.suffix == ".rs" and path.parts[:2] == ("tests", "e2e")
+        for name in TEST.findall(text)
+    }
+    section = sources[Path("README.md")].partition(HARD_CASES)[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (?!case |--)(.*?) \|(.*)\|$", section, re.M)
+    if len(rows) < 30:
+        fault(f"README.md: {len(rows)} hard cases")
+    for case, rest in rows:
+        named = re.findall(r"`(\w+(?:::\w+)+)`", rest.split("|")[-1])
+        if not named:
+            fault(f"README.md: no test holds the case: {case}")
+        for name in named:
+            if name not in tests:
+                fault(f"README.md: {name}, which is to hold a case, is no test")
+
+
 def main():
     sources = dict(files())
     found = []
-    for rule in (lines, lengths, payloads, functions):
+    for rule in (lines, lengths, payloads, functions, promises):
         rule(sources, found.append)
     for fault in found:
         print(fault, file=sys.stderr)

@@ -1,27 +1,16 @@
 //! Events of one sale at the same moment: each statement began before the other was committed, and none may act
 //! on a state that lacks the other.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use recoup::db;
-use recoup::events::checkout_session::Line;
 use recoup::events::inbox::{Source, session_options};
-use recoup::events::receive::{Accounts, LineItems, Outcome, Rules, receive};
+use recoup::events::receive::{Accounts, Outcome, Rules, receive};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use stack::postgres::{Database, Postgres};
 
-/// Sessions here have their lines in their metadata.
-struct NoneToFetch;
-
-impl LineItems for NoneToFetch {
-    type Error = Infallible;
-
-    async fn of_session(&self, session: &str, _account: Option<&str>) -> Result<Vec<Line>, Infallible> {
-        panic!("the lines of {session} are in its metadata")
-    }
-}
+use crate::support::NoneToFetch;
 
 const RULES: Rules = Rules { livemode: false, accounts: Accounts::None };
 
@@ -140,4 +129,29 @@ async fn two_parts_refunded_at_the_same_moment_add_up() {
         count(&database, "select count(*) from recoup.enrollments where revoked_at is not null").await,
         1
     );
+}
+
+#[tokio::test]
+async fn a_session_and_the_payment_of_its_first_invoice_meet_at_the_same_moment() {
+    let postgres = Postgres::shared().await.expect("a server");
+    let database = postgres.migrated_database().await.expect("a database");
+    let items = json!([{"kind": "ticket", "ref": "conf", "quantity": 2}]);
+    let sold = |name: &str| {
+        let own = format!("\"payment_intent\":\"pi_{name}\"");
+        sale(name, 100, &items).replace(&own, &format!("\"invoice\":\"in_{name}\",\"mode\":\"subscription\""))
+    };
+    let paid = |name: &str| {
+        let payment = json!({
+            "id": format!("inpay_{name}"), "invoice": format!("in_{name}"), "is_default": true, "currency": "eur",
+            "payment": {"payment_intent": format!("pi_{name}")}, "status": "paid", "amount_paid": 5000, "created": 100,
+        });
+        event(&format!("evt_paid_{name}"), "invoice_payment.paid", 101, &payment)
+    };
+    apply(&database, &refund("a", 200)).await;
+    apply(&database, &refund("b", 200)).await;
+    let hold = "insert into recoup.invoice_orders (id) values ('in_a'), ('in_b') on conflict do nothing";
+    at_the_same_moment(&database, hold, &sold("a"), &paid("a")).await;
+    at_the_same_moment(&database, hold, &paid("b"), &sold("b")).await;
+    assert_eq!(count(&database, "select count(*) from recoup.orders where payment_id is not null").await, 2);
+    assert_eq!(count(&database, "select count(*) from recoup.tickets where revoked_at is not null").await, 4);
 }

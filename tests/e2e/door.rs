@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 use stack::Stack;
+use stack::shop::Shop;
 use stack::stripe::{Stripe, signature_header};
 
 use crate::http::{Http, unix_now};
-use crate::support::{count, eager, failed, settle, succeeded};
+use crate::support::{count, eager, failed, sell, settle, succeeded};
 
 fn customer_event(id: &str, email: &str) -> Value {
     json!({
@@ -122,6 +123,44 @@ async fn a_database_login_is_rotated_while_it_runs() {
     for name in &names {
         run(format!("drop role {name}")).await;
     }
+}
+
+#[tokio::test]
+async fn a_stripe_key_is_rotated_while_it_runs() {
+    let stack = eager().functions(["webhook"]).instances("webhook", 1).start().await.expect("a stack");
+    let mut shop = Shop::open(&stack.stripe, 3).expect("a shop");
+    let first = stack.stripe.api_key();
+    let roll = async |old: &str, new: &str| {
+        stack.stripe.add_api_key(new);
+        stack.stripe.revoke_api_key(old);
+        stack.secrets.put("stripe-api", &json!({"api_key": new})).await.expect("put");
+    };
+    let unlined = "select count(*) from recoup.webhook_events
+        where last_error = 'fetch line items: Stripe refused the API key (401 Unauthorized); put a valid key into the secret'";
+    sell(&stack, &mut shop, 3).await;
+    let instance = stack.lambda.pids("webhook").expect("pids");
+
+    roll(&first, "sk_test_second").await;
+    sell(&stack, &mut shop, 3).await;
+    assert_eq!(
+        count(&stack, unlined).await,
+        0,
+        "the secret is read again, and the lines asked for once more"
+    );
+    assert_eq!(
+        count(&stack, "select count(*) from recoup.webhook_events where status <> 'processed'").await,
+        0
+    );
+    assert!(count(&stack, "select count(*) from recoup.order_items").await > 3);
+
+    // Within 30 seconds it is not read a second time: what lacks its lines is kept, and tried again later.
+    roll("sk_test_second", "sk_test_third").await;
+    let before = stack.stripe.request_count();
+    sell(&stack, &mut shop, 2).await;
+    let waiting = count(&stack, unlined).await;
+    assert!(waiting > 0);
+    assert_eq!(stack.stripe.request_count() - before, waiting as u64, "one request each");
+    assert_eq!(stack.lambda.pids("webhook").expect("pids"), instance, "without a restart");
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ async fn damage_to_the_table_changes_nothing_and_rebuild_repairs_it() {
 async fn a_table_that_was_dropped_is_missed_by_nobody_in_need() {
     let stack = archive_stack().start().await.unwrap();
     let first = id_of(&full_backup(&stack).await);
-    execute(&stack.database_url, "drop table recoup.backups").await;
+    execute(&stack.database_url, "drop table recoup.backups cascade").await;
 
     list_verify_and_restore(&stack, &first, 1).await;
     let made = full_backup(&stack).await;

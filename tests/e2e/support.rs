@@ -1,12 +1,26 @@
 //! What several tests do the same way.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use recoup::events::checkout_session::Line;
+use recoup::events::receive::LineItems;
 use stack::lambda::Reply;
 use stack::records::Records;
 use stack::shop::Shop;
 use stack::stripe::{DeliveryOptions, Faults, StripeOptions};
 use stack::{Stack, StackBuilder};
+
+/// For sessions that have their lines in their metadata.
+pub struct NoneToFetch;
+
+impl LineItems for NoneToFetch {
+    type Error = Infallible;
+
+    async fn of_session(&self, session: &str, _account: Option<&str>) -> Result<Vec<Line>, Infallible> {
+        panic!("the lines of {session} are in its metadata")
+    }
+}
 
 /// Long enough for anything here on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(240);

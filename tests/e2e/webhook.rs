@@ -1,25 +1,20 @@
 //! The webhook, through HTTP and the real function: what it refuses, what it keeps, and what follows.
 
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use http::Method;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::seq::{IndexedRandom, SliceRandom};
-use rand::{Rng, SeedableRng};
+use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 use stack::Stack;
 use stack::lambda::FunctionConfig;
 use stack::shop::Shop;
 
 use crate::http::{Http, header, unix_now};
-use crate::support::{count, eager, records_of, sell, settle, shuffled};
-
-/// How often the crash test kills an instance.
-const KILLS: u32 = 200;
+use crate::support::{count, eager, records_of, sell, shuffled};
 
 fn event(id: &str, kind: &str, object: &Value) -> Vec<u8> {
     let event = json!({
@@ -256,42 +251,4 @@ pub async fn deliver_all(from: &Stack, to: &Stack, events: &[Value], at_a_time: 
             }
         })
         .await;
-}
-
-#[tokio::test]
-async fn kills_at_any_moment_lose_and_double_nothing() {
-    let calm = eager().functions(["webhook"]).start().await.expect("a stack");
-    let mut shop = Shop::open(&calm.stripe, 11).expect("a shop");
-    shop.sell(120).expect("sales");
-    settle(&calm).await;
-    let expected = records_of(&calm).await;
-
-    let stormy = eager().functions(["webhook"]).start().await.expect("a stack");
-    let kills = AtomicU32::new(0);
-    let storm = async {
-        let mut random = StdRng::seed_from_u64(3);
-        while kills.load(Relaxed) < KILLS {
-            tokio::time::sleep(Duration::from_millis(random.random_range(0..40))).await;
-            let pids = stormy.lambda.pids("webhook").expect("pids");
-            if let Some(pid) = pids.choose(&mut random)
-                && stormy.lambda.kill_instance("webhook", *pid).expect("killed")
-            {
-                kills.fetch_add(1, Relaxed);
-            }
-        }
-    };
-    let events = calm.stripe.events();
-    let deliveries = async {
-        deliver_all(&calm, &stormy, &events, 6).await;
-        // Should the storm outlast them, they come again: duplicates must be as harmless.
-        while kills.load(Relaxed) < KILLS {
-            deliver_all(&calm, &stormy, &events, 6).await;
-        }
-    };
-    tokio::join!(storm, deliveries);
-    let found = records_of(&stormy).await;
-    assert_eq!(expected.differences(&found), Vec::<String>::new());
-    assert_eq!(expected.money, found.money);
-    let kept = "select count(*) from recoup.webhook_events where status = 'processed'";
-    assert_eq!(count(&calm, kept).await, count(&stormy, kept).await);
 }

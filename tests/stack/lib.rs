@@ -10,6 +10,7 @@
 mod contract;
 pub mod engine;
 pub mod error;
+pub mod gate;
 pub mod lambda;
 pub mod leash;
 pub mod place;

@@ -8,7 +8,7 @@ use sqlx::{PgPool, Row};
 use crate::error::{Error, Result};
 
 /// The tables whose every row follows from Stripe's events.
-pub const STRIPE_DERIVED: [&str; 20] = [
+pub const STRIPE_DERIVED: [&str; 21] = [
     "catalog_items",
     "charges",
     "coaching_sessions",
@@ -18,6 +18,7 @@ pub const STRIPE_DERIVED: [&str; 20] = [
     "disputes",
     "enrollments",
     "invoice_lines",
+    "invoice_orders",
     "invoice_payments",
     "invoices",
     "ledger_entries",

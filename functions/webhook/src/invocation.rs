@@ -1,11 +1,15 @@
 //! What Lambda hands over: a request to the HTTP API, or one of Stripe's events from Amazon EventBridge.
 //!
-//! The gateway's requests are lambda_http's to read. An event of EventBridge is told by its source, and its
-//! `detail` is kept to the byte (Stripe documentation, "Send events to Amazon EventBridge").
+//! The gateway's requests are read in the form that lambda_http knows, and not made into requests of HTTP: it panics
+//! where a path, a query or a body has no such form, and anyone on the internet may send one. An event of EventBridge
+//! is told by its source, and its `detail` is kept to the byte (Stripe documentation, "Send events to Amazon
+//! EventBridge").
 
 use std::borrow::Cow;
 
-use lambda_http::{Request, RequestExt};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use recoup::failure::Failure;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -21,27 +25,40 @@ pub enum Invocation<'p> {
 
 /// A request, as far as anything here asks for it.
 #[derive(Debug)]
-pub struct HttpRequest(Request);
+pub struct HttpRequest {
+    request: ApiGatewayV2httpRequest,
+    body: Vec<u8>,
+}
 
 impl HttpRequest {
+    /// Takes the body out, which the gateway hands over as text or, where it is none, as base64.
+    fn new(mut request: ApiGatewayV2httpRequest) -> Result<Self, Failure> {
+        let text = request.body.take().unwrap_or_default();
+        let body = match request.is_base64_encoded {
+            true => STANDARD.decode(text).map_err(|_| foreign())?,
+            false => text.into_bytes(),
+        };
+        Ok(Self { request, body })
+    }
+
     /// Such as `POST`.
     pub fn method(&self) -> &str {
-        self.0.method().as_str()
+        self.request.request_context.http.method.as_str()
     }
 
     /// Without the query.
     pub fn path(&self) -> &str {
-        self.0.raw_http_path()
+        self.request.raw_path.as_deref().unwrap_or_default()
     }
 
     /// The header `Stripe-Signature`; one that is not text is as good as none that can be read.
     pub fn signature(&self) -> Option<&str> {
-        self.0.headers().get("stripe-signature").map(|value| value.to_str().unwrap_or_default())
+        self.request.headers.get("stripe-signature").map(|value| value.to_str().unwrap_or_default())
     }
 
     /// The body, to the byte.
     pub fn body(&self) -> &[u8] {
-        self.0.body()
+        &self.body
     }
 }
 
@@ -64,8 +81,8 @@ impl<'p> Invocation<'p> {
         {
             return Ok(Self::Partner(event.get().as_bytes()));
         }
-        let request = lambda_http::request::from_str(payload.get()).map_err(|_| foreign())?;
-        Ok(Self::Http(Box::new(HttpRequest(request))))
+        let request = serde_json::from_str(payload.get()).map_err(|_| foreign())?;
+        Ok(Self::Http(Box::new(HttpRequest::new(request)?)))
     }
 }
 
@@ -110,6 +127,29 @@ mod tests {
         let Ok(Invocation::Http(request)) = Invocation::read(&payload) else { panic!("a request") };
         assert_eq!(request.body(), b"\xff\xfe\x00");
         assert!(request.signature().is_none());
+    }
+
+    #[test]
+    fn base64_that_is_none_is_refused() {
+        for body in [r#""PLANTED!""#, r#""abc""#, r#""//4A\n""#] {
+            let failure = Invocation::read(&request("{}", body, true)).expect_err("refused");
+            assert_eq!(failure.error_type(), "InvalidRequest", "{body}");
+            assert!(!failure.to_string().contains("PLANTED"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn what_no_uri_has_is_a_request_all_the_same() {
+        let plain = request(r#"{"host":"a b<>","x-forwarded-proto":"\u00e9"}"#, "null", false);
+        for (from, to) in [
+            (r#""rawPath":"/webhooks/stripe""#, r#""rawPath":"/ <\u00e9>\u0000""#),
+            (r#""rawQueryString":"""#, r#""rawQueryString":"a=<b> \"c""#),
+            (r#""version":"2.0""#, r#""version":"2.0","cookies":["\u0000"]"#),
+        ] {
+            let changed = plain.get().replacen(from, to, 1);
+            assert_ne!(changed, plain.get());
+            assert!(matches!(Invocation::read(&raw(&changed)), Ok(Invocation::Http(_))), "{changed}");
+        }
     }
 
     #[test]

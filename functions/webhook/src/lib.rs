@@ -12,24 +12,26 @@
 
 mod health;
 mod invocation;
+mod line_items;
 mod reply;
 mod serve;
 mod session;
 mod signals;
 mod signing;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use recoup::config::Env;
 use recoup::events::inbox::Source;
 use recoup::events::receive::{Accounts, Rules};
 use recoup::failure::Failure;
-use recoup::secrets::{self, SecretStore};
-use recoup::stripe::{API_BASE, Client};
+use recoup::secrets::SecretStore;
+use recoup::stripe::API_BASE;
 use recoup::telemetry::metrics::Output;
 use serde_json::value::RawValue;
 
 use crate::invocation::{HttpRequest, Invocation};
+use crate::line_items::StripeApi;
 pub use crate::reply::Reply;
 pub use crate::serve::serve;
 use crate::session::{Pooler, Session};
@@ -39,15 +41,12 @@ use crate::signing::Signing;
 /// Stripe's events are far smaller; what is larger is nobody's.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// One attempt at Stripe's API while Stripe's own delivery waits.
-const STRIPE_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// The receiver. One instance serves one request at a time.
 pub struct Webhook<S> {
     store: S,
     session: Session,
     signing: Signing,
-    stripe: Client,
+    stripe: StripeApi,
     rules: Rules,
     signals: Signals,
 }
@@ -70,12 +69,11 @@ impl<S: SecretStore + Sync> Webhook<S> {
         let signals = Signals::from_env(&mut env, output);
         env.finish()?;
 
-        let (session, signing, api_key) = tokio::try_join!(
+        let (session, signing, stripe) = tokio::try_join!(
             Session::read(&store, database_secret, pooler),
             Signing::read(&store, signing_secret),
-            secrets::stripe_api_key(&store, &api_secret),
+            StripeApi::read(&store, api_secret, api_base),
         )?;
-        let stripe = Client::impatient(api_base, api_key.into(), STRIPE_TIMEOUT);
         Ok(Self { store, session, signing, stripe, rules, signals })
     }
 
@@ -137,7 +135,8 @@ impl<S: SecretStore + Sync> Webhook<S> {
         body: &[u8],
         started: Instant,
     ) -> Result<Reply, Failure> {
-        let received = self.session.receive(&self.store, &self.stripe, &self.rules, source, body).await;
+        let lines = self.stripe.line_items(&self.store);
+        let received = self.session.receive(&self.store, &lines, &self.rules, source, body).await;
         match received {
             Ok(receipt) => {
                 self.signals.committed(&receipt, door, started.elapsed());

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use recoup::db::{self, Pooled, Statements};
 use recoup::events::inbox::{Source, WriteError, session_options};
-use recoup::events::receive::{Receipt, Rules, receive};
+use recoup::events::receive::{LineItems, Receipt, Rules, receive};
 use recoup::failure::Failure;
 use recoup::secrets::{self, Cached, SecretStore};
-use recoup::stripe::Client;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Mutex, MutexGuard};
@@ -68,7 +67,7 @@ impl Session {
     pub async fn receive(
         &self,
         store: &impl SecretStore,
-        stripe: &Client,
+        line_items: &impl LineItems,
         rules: &Rules,
         source: Source,
         body: &[u8],
@@ -78,9 +77,9 @@ impl Session {
             let connection = &mut lease.connection;
             let work = async {
                 match self.pooler {
-                    Pooler::None => receive(connection, stripe, rules, source, body).await,
+                    Pooler::None => receive(connection, line_items, rules, source, body).await,
                     Pooler::Transaction => {
-                        receive(&mut Pooled(connection), stripe, rules, source, body).await
+                        receive(&mut Pooled(connection), line_items, rules, source, body).await
                     }
                 }
             };

@@ -4,9 +4,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Metadata, Reference, Text, read};
 use super::grant::Grant;
+use super::statement::Statement;
+use crate::money::Currency;
 
 /// A product or price as an event shows it.
 #[derive(Debug)]
@@ -23,21 +24,25 @@ struct Object {
     /// `product` or `price`.
     object: Text,
     active: Option<bool>,
-    currency: Option<Text>,
+    currency: Option<Currency>,
     #[serde(default)]
     metadata: Metadata,
     name: Option<Text>,
     nickname: Option<Text>,
     product: Option<Reference>,
+    /// Below zero where an invoice item's one-time price is a credit.
     unit_amount: Option<i64>,
 }
 
 impl CatalogItem {
     /// Records the event, writes the item, and grants what lines of it were waiting for.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/catalog_item.sql"),
+        include_str!("sql/granted.sql"),
         include_str!("sql/grants.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 
@@ -81,7 +86,7 @@ impl CatalogItem {
             .bind(object.name.as_ref().or(object.nickname.as_ref()).map(Text::as_str))
             .bind(object.active)
             .bind(object.unit_amount)
-            .bind(object.currency.as_ref().map(Text::as_str))
+            .bind(object.currency.as_ref().map(Currency::code))
             .bind(grant.map(|grant| grant.kind.as_str()))
             .bind(grant.map(|grant| grant.reference.as_str()))
             .bind(grant.map(|grant| grant.quantity))

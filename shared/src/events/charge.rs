@@ -3,29 +3,31 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
-use super::field::{Fault, Id, Instant, Reference, Text, read};
+use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
 use super::refund::{self, ShownBy};
+use super::statement::Statement;
+use crate::money::Currency;
 
 /// A charge as an event shows it.
 #[derive(Debug)]
 pub struct Charge {
     object: Object,
+    amount_captured: i64,
     rank: i64,
 }
 
 #[derive(Debug, Deserialize)]
 struct Object {
     id: Id,
-    amount: i64,
+    amount: NonNegative,
     /// Absent before 2020: then a captured charge was captured whole.
-    amount_captured: Option<i64>,
+    amount_captured: Option<NonNegative>,
     #[serde(default)]
-    amount_refunded: i64,
+    amount_refunded: NonNegative,
     balance_transaction: Option<Reference>,
     captured: bool,
     created: Instant,
-    currency: Text,
+    currency: Currency,
     customer: Option<Reference>,
     failure_code: Option<Text>,
     payment_intent: Option<Reference>,
@@ -41,13 +43,27 @@ struct Refunds {
 }
 
 impl Charge {
-    /// Records the event, writes the charge and posts what it took.
+    /// Records the event, writes the charge, posts what it took, and settles what was given back of its payment.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/charge.sql"),
+        include_str!("sql/charge_refunds.sql"),
         include_str!("sql/given_back.sql"),
         include_str!("sql/take_back.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
+    );
+
+    /// The same for a charge that shows no refund: where none is known of its payment either, nothing is there to
+    /// settle, and Postgres has a third of the work.
+    pub const STATEMENT_UNREFUNDED: &str = concat!(
+        include_str!("sql/ready_unrefunded.sql"),
+        include_str!("sql/record_applied.sql"),
+        include_str!("sql/charge.sql"),
+        include_str!("sql/charge_unrefunded.sql"),
+        include_str!("sql/audited.sql"),
+        include_str!("sql/recorded_if_ready.sql")
     );
 
     /// Reads `data.object`.
@@ -68,7 +84,8 @@ impl Charge {
             "charge.pending" | "charge.succeeded" | "charge.failed" | "charge.captured" | "charge.expired"
         );
         let rank = 2 * stage + i64::from(!first);
-        Ok(Self { object, rank })
+        let amount_captured = object.amount_captured()?;
+        Ok(Self { object, amount_captured, rank })
     }
 
     /// The id of the charge.
@@ -76,43 +93,29 @@ impl Charge {
         self.object.id.as_str()
     }
 
+    /// Whether anything of it was given back, as far as it says itself.
+    pub fn shows_refunds(&self) -> bool {
+        self.object.amount_refunded.get() > 0 || !self.object.refunds().is_empty()
+    }
+
     /// How far the charge had come.
     pub fn rank(&self) -> i64 {
         self.rank
     }
 
-    /// Where a charge of before 2020 does not say how much of it was captured, its refunds do: the part that
-    /// was not is one of them, and never moved.
-    fn amount_captured(&self) -> i64 {
-        let object = &self.object;
-        if !object.captured {
-            return object.amount_captured.unwrap_or(0);
-        }
-        let released: i64 = self
-            .refunds()
-            .iter()
-            .filter(|refund| !moved(refund))
-            .fold(0, |sum, refund| sum.saturating_add(refund.amount));
-        object.amount_captured.unwrap_or(object.amount.saturating_sub(released))
-    }
-
-    fn refunds(&self) -> &[refund::Object] {
-        self.object.refunds.as_ref().map_or(&[], |refunds| refunds.data.as_slice())
-    }
-
     /// Binds $10 to $28.
     pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
         let object = &self.object;
-        let refunds = self.refunds();
+        let refunds = object.refunds();
         statement
             .bind(object.id.as_str())
             .bind(object.payment_intent.as_ref().map(Reference::as_str))
             .bind(object.customer.as_ref().map(Reference::as_str))
             .bind(object.status.as_str())
             .bind(object.amount)
-            .bind(self.amount_captured())
+            .bind(self.amount_captured)
             .bind(object.amount_refunded)
-            .bind(object.currency.as_str())
+            .bind(object.currency.code())
             .bind(object.failure_code.as_ref().map(Text::as_str))
             .bind(object.balance_transaction.as_ref().map(Reference::as_str))
             .bind(object.created.0)
@@ -124,6 +127,30 @@ impl Charge {
             .bind(column(refunds, |refund| refund.created.0))
             .bind(column(refunds, moved))
             .bind(column(refunds, |refund| refund.rank(ShownBy::Charge)))
+    }
+}
+
+impl Object {
+    /// Where a charge of before 2020 does not say how much of it was captured, its refunds do: the part that
+    /// was not is one of them, and never moved.
+    fn amount_captured(&self) -> Result<i64, Fault> {
+        if let Some(said) = self.amount_captured {
+            return Ok(said.get());
+        }
+        if !self.captured {
+            return Ok(0);
+        }
+        let released = self.refunds().iter().filter(|refund| !moved(refund));
+        let captured =
+            released.fold(self.amount.get(), |rest, refund| rest.saturating_sub(refund.amount.get()));
+        if captured < 0 {
+            return Err(Fault::new("data.object.refunds", "they release more than the charge's amount"));
+        }
+        Ok(captured)
+    }
+
+    fn refunds(&self) -> &[refund::Object] {
+        self.refunds.as_ref().map_or(&[], |refunds| refunds.data.as_slice())
     }
 }
 

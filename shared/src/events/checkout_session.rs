@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::effect::Statement;
-use super::field::{Fault, Id, Instant, Metadata, Reference, Text, read};
+use super::field::{Fault, Id, Instant, Metadata, NonNegative, Reference, Text, read};
 use super::grant::Grant;
+use super::statement::Statement;
+use crate::money::Currency;
 
 /// A line of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +27,9 @@ pub struct Line {
     /// What the buyer read.
     pub description: Option<String>,
     /// Units bought.
-    pub quantity: i64,
+    pub quantity: NonNegative,
     /// What the line cost in all, in minor units.
-    pub amount_total: Option<i64>,
+    pub amount_total: Option<NonNegative>,
     /// What the line says of itself; the catalogue, where it knows the price or product, knows better.
     pub grant: Option<Grant>,
 }
@@ -55,18 +56,22 @@ pub struct CheckoutSession {
 #[derive(Debug, Deserialize)]
 struct Object {
     id: Id,
-    amount_subtotal: Option<i64>,
-    amount_total: Option<i64>,
+    amount_subtotal: Option<NonNegative>,
+    amount_total: Option<NonNegative>,
     client_reference_id: Option<Text>,
     created: Option<Instant>,
-    currency: Option<Text>,
+    currency: Option<Currency>,
     customer: Option<Reference>,
     customer_details: Option<CustomerDetails>,
     customer_email: Option<Text>,
+    /// Of a session in mode `subscription`, since 2022-11.
+    invoice: Option<Reference>,
     metadata: Option<Metadata>,
     mode: Option<Text>,
+    /// None in mode `subscription`: there the first invoice is paid.
     payment_intent: Option<Reference>,
     payment_status: Option<Text>,
+    subscription: Option<Reference>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,21 +86,23 @@ struct MetadataLine {
     #[serde(rename = "ref")]
     reference: Text,
     #[serde(default = "one")]
-    quantity: i64,
-    amount: Option<i64>,
+    quantity: NonNegative,
+    amount: Option<NonNegative>,
     price: Option<Id>,
 }
 
-fn one() -> i64 {
-    1
+fn one() -> NonNegative {
+    NonNegative::from(1)
 }
 
 impl CheckoutSession {
     /// Records the event, writes the order with its lines, and grants what was paid for.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/checkout_session.sql"),
         include_str!("sql/grants.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded.sql")
     );
 
@@ -143,7 +150,7 @@ impl CheckoutSession {
         self.rank
     }
 
-    /// Binds $10 to $31.
+    /// Binds $10 to $32.
     pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
         let object = &self.object;
         let details = object.customer_details.as_ref();
@@ -163,7 +170,7 @@ impl CheckoutSession {
             .bind(object.payment_intent.as_ref().map(Reference::as_str))
             .bind(self.status)
             .bind(object.mode.as_ref().map(Text::as_str))
-            .bind(object.currency.as_ref().map(Text::as_str))
+            .bind(object.currency.as_ref().map(Currency::code))
             .bind(object.amount_subtotal)
             .bind(object.amount_total)
             .bind(object.client_reference_id.as_ref().map(Text::as_str))
@@ -177,6 +184,7 @@ impl CheckoutSession {
             .bind(column(lines, |line| line.grant.as_ref().map(|grant| grant.kind.as_str())))
             .bind(column(lines, |line| line.grant.as_ref().map(|grant| grant.reference.as_str())))
             .bind(column(lines, |line| line.grant.as_ref().map(|grant| grant.quantity)))
+            .bind(object.invoice.as_ref().or(object.subscription.as_ref()).map(Reference::as_str))
     }
 }
 
@@ -208,7 +216,7 @@ impl Object {
         let lines: Vec<MetadataLine> = read(PATH, raw)?;
         let line = |line: MetadataLine| {
             let grant = Grant::new(PATH, line.kind.as_str(), line.reference.as_str(), 1)?;
-            if line.quantity < 1 {
+            if line.quantity < one() {
                 return Err(Fault::new(PATH, "expected a quantity from 1"));
             }
             Ok(Line {

@@ -4,8 +4,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Instant, Text, read};
+use super::statement::Statement;
+use crate::money::Currency;
 
 /// An account as an event shows it.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ struct Object {
     charges_enabled: bool,
     country: Option<Text>,
     created: Option<Instant>,
-    default_currency: Option<Text>,
+    default_currency: Option<Currency>,
     details_submitted: bool,
     payouts_enabled: bool,
     #[serde(default)]
@@ -37,8 +38,10 @@ struct Requirements {
 impl ConnectedAccount {
     /// Records the event and writes the account.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/connected_account.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 
@@ -70,7 +73,7 @@ impl ConnectedAccount {
             .bind(object.id.as_str())
             .bind(text(&object.kind))
             .bind(text(&object.country))
-            .bind(text(&object.default_currency))
+            .bind(object.default_currency.as_ref().map(Currency::code))
             .bind(object.charges_enabled)
             .bind(object.payouts_enabled)
             .bind(object.details_submitted)

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Instant, Text, read};
+use super::statement::Statement;
 
 /// A customer as an event shows it.
 #[derive(Debug)]
@@ -25,8 +25,10 @@ struct Object {
 impl Customer {
     /// Records the event and writes the customer.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/customer.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 

@@ -4,8 +4,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
-use super::field::{Fault, Id, Instant, Reference, Text, read};
+use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use super::statement::Statement;
+use crate::money::Currency;
 
 /// A dispute as an event shows it.
 #[derive(Debug)]
@@ -17,13 +18,13 @@ pub struct Dispute {
 #[derive(Debug, Deserialize)]
 struct Object {
     id: Id,
-    amount: i64,
+    amount: NonNegative,
     /// What the dispute did to Stripe's balance so far: at most a withdrawal and a reinstatement.
     #[serde(default)]
     balance_transactions: Vec<BalanceTransaction>,
     charge: Reference,
     created: Instant,
-    currency: Text,
+    currency: Currency,
     evidence_details: Option<EvidenceDetails>,
     /// Absent before 2020.
     payment_intent: Option<Reference>,
@@ -31,13 +32,14 @@ struct Object {
     status: Text,
 }
 
-/// Amounts are of the balance's currency, which need not be the charge's.
+/// Amounts are of the balance's currency, which need not be the charge's. A withdrawal is below zero, and so is a
+/// fee that comes back.
 #[derive(Debug, Deserialize)]
 struct BalanceTransaction {
     id: Id,
     amount: i64,
     created: Instant,
-    currency: Text,
+    currency: Currency,
     fee: i64,
 }
 
@@ -49,10 +51,12 @@ struct EvidenceDetails {
 impl Dispute {
     /// Records the event, writes the dispute, takes back or gives back, and posts the money with its fee.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/dispute.sql"),
         include_str!("sql/take_back.sql"),
         include_str!("sql/dispute_posted.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 
@@ -112,14 +116,14 @@ impl Dispute {
             .bind(object.payment_intent.as_ref().map(Reference::as_str))
             .bind(object.status.as_str())
             .bind(object.amount)
-            .bind(object.currency.as_str())
+            .bind(object.currency.code())
             .bind(object.reason.as_ref().map(Text::as_str))
             .bind(due_by.map(|due_by| due_by.0))
             .bind(object.created.0)
             .bind(moved.iter().map(|one| one.id.as_str()).collect::<Vec<_>>())
             .bind(moved.iter().map(|one| one.amount).collect::<Vec<_>>())
             .bind(moved.iter().map(|one| one.fee).collect::<Vec<_>>())
-            .bind(moved.iter().map(|one| one.currency.as_str()).collect::<Vec<_>>())
+            .bind(moved.iter().map(|one| one.currency.code()).collect::<Vec<_>>())
             .bind(moved.iter().map(|one| one.created.0).collect::<Vec<_>>())
     }
 }

@@ -1,9 +1,6 @@
 //! What an event does: one variant a family, each with its statement, its rank and its values.
 
 use serde_json::value::RawValue;
-use sqlx::Postgres;
-use sqlx::postgres::PgArguments;
-use sqlx::query::Query;
 
 use super::catalog_item::CatalogItem;
 use super::charge::Charge;
@@ -17,11 +14,9 @@ use super::invoice_payment::InvoicePayment;
 use super::payment_intent::PaymentIntent;
 use super::payout::Payout;
 use super::refund::Refund;
+use super::statement::Statement;
 use super::subscription::Subscription;
 use super::tie::Mirror;
-
-/// A query whose first nine values are the event's own.
-pub type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// What one event does to the rows.
 #[derive(Debug)]
@@ -119,6 +114,15 @@ impl Effect {
             Self::ConnectedAccount(_) => ConnectedAccount::STATEMENT,
             Self::Payout(_) => Payout::STATEMENT,
             Self::CatalogItem(_) => CatalogItem::STATEMENT,
+        }
+    }
+
+    /// A shorter statement of the same values for the ordinary case. It looks whether that is what it finds, says so
+    /// as `ready`, and writes nothing where it is not: then [`Effect::statement`] has to be run.
+    pub fn short_statement(&self) -> Option<&'static str> {
+        match self {
+            Self::Charge(charge) if !charge.shows_refunds() => Some(Charge::STATEMENT_UNREFUNDED),
+            _ => None,
         }
     }
 

@@ -35,6 +35,7 @@ pub fn read<'a, T: Deserialize<'a>>(root: &str, json: &'a RawValue) -> Result<T,
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = match error.path().to_string() {
             path if path == "." => root.to_owned(),
+            path if path.starts_with('[') => format!("{root}{path}"),
             path => format!("{root}.{path}"),
         };
         Fault::new(path, without_content(&error.into_inner().to_string()))
@@ -162,12 +163,41 @@ impl<'de> Deserialize<'de> for Instant {
     }
 }
 
+/// A whole number that cannot be below zero: what was charged, refunded or disputed, in minor units; a quantity.
+/// What can be below zero (a payout, a credited line of an invoice) is an `i64`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct NonNegative(i64);
+
+impl NonNegative {
+    /// The number.
+    pub fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl From<u32> for NonNegative {
+    fn from(number: u32) -> Self {
+        Self(number.into())
+    }
+}
+
+impl<'de> Deserialize<'de> for NonNegative {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match i64::deserialize(deserializer)? {
+            number @ 0.. => Ok(Self(number)),
+            _ => Err(de::Error::custom("below zero, which it cannot be")),
+        }
+    }
+}
+
 /// Metadata: what the seller wrote on an object.
 pub type Metadata = BTreeMap<String, Text>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::money::Currency;
 
     fn fault<'a, T: Deserialize<'a> + fmt::Debug>(json: &'a str) -> String {
         let raw: &RawValue = serde_json::from_str(json).expect("json");
@@ -177,7 +207,8 @@ mod tests {
     #[derive(Debug, serde::Deserialize)]
     #[expect(dead_code)]
     struct Charge {
-        amount: i64,
+        amount: NonNegative,
+        currency: Option<Currency>,
         customer: Option<Reference>,
     }
 
@@ -190,6 +221,11 @@ mod tests {
             fault::<Charge>(r#"{"amount":1,"customer":{"name":"Ada"}}"#).starts_with("data.object.customer")
         );
         assert!(fault::<Charge>(r#"{"amount":99999999999999999999}"#).starts_with("data.object.amount"));
+        assert_eq!(fault::<Charge>(r#"{"amount":-1}"#), "data.object.amount: below zero, which it cannot be");
+        assert_eq!(
+            fault::<Charge>(r#"{"amount":1,"currency":"ada@example.com"}"#),
+            "data.object.currency: … is not a three-letter currency code"
+        );
         assert!(fault::<Id>(&format!("{:?}", "x".repeat(300))).contains("255"));
     }
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use rand::Rng;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgDatabaseError};
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Postgres, Row};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
+use sqlx::{AssertSqlSafe, Row};
 use time::OffsetDateTime;
 
 use super::effect::Effect;
 use super::envelope::{Event, Payload};
 use super::field::Text;
+use super::statement::Statement;
 use crate::db::Statements;
 use crate::failure::Failure;
 
@@ -132,10 +132,13 @@ pub async fn record_applied(
     effect: &Effect,
     source: Source,
 ) -> Result<Recorded, WriteError> {
+    let mut short = effect.short_statement();
     let mut attempt = 1;
     loop {
-        let statement = bound(sqlx::query(effect.statement()), event, effect, source, effect.rank());
+        let text = short.unwrap_or(effect.statement());
+        let statement = bound(sqlx::query(text), event, effect, source, effect.rank());
         match connection.fetch_one(statement).await {
+            Ok(row) if short.is_some() && !row.try_get("ready")? => short = None,
             Ok(row) => {
                 return Ok(Recorded {
                     applied: row.try_get("recorded")?,
@@ -163,7 +166,7 @@ pub(super) async fn write_again(
 ) -> Result<(), sqlx::Error> {
     let effects = effect
         .statement()
-        .strip_prefix(include_str!("sql/record_applied.sql"))
+        .strip_prefix(concat!(include_str!("sql/ready.sql"), include_str!("sql/record_applied.sql")))
         .expect("every family's statement begins by recording the event");
     let statement = format!("{}{effects}", include_str!("sql/write_again.sql"));
     let query = sqlx::query(AssertSqlSafe(statement));
@@ -237,12 +240,12 @@ pub async fn record_failed(
 
 /// Binds an event and its effect to the family's statement.
 fn bound<'q>(
-    statement: Query<'q, Postgres, PgArguments>,
+    statement: Statement<'q>,
     event: &'q Event<'_>,
     effect: &'q Effect,
     source: Source,
     rank: i64,
-) -> Query<'q, Postgres, PgArguments> {
+) -> Statement<'q> {
     effect.bind(own_values(statement, event, source).bind([rank, held_for_us(event)]))
 }
 
@@ -252,11 +255,7 @@ fn held_for_us(event: &Event<'_>) -> i64 {
 }
 
 /// Binds $1 to $8. An event whose envelope lacks one of these never comes here: it is recorded as failed.
-fn own_values<'q>(
-    statement: Query<'q, Postgres, PgArguments>,
-    event: &'q Event<'_>,
-    source: Source,
-) -> Query<'q, Postgres, PgArguments> {
+fn own_values<'q>(statement: Statement<'q>, event: &'q Event<'_>, source: Source) -> Statement<'q> {
     let text = match event.payload() {
         Payload::Text(text) => Some(text),
         Payload::Raw(_) => None,

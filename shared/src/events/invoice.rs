@@ -7,10 +7,11 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
-use super::field::{Fault, Id, Instant, Reference, Text, read};
+use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
 use super::invoice_line::Line;
 use super::list::List;
+use super::statement::Statement;
+use crate::money::Currency;
 
 /// An invoice as an event shows it.
 #[derive(Debug)]
@@ -24,14 +25,15 @@ pub struct Invoice {
 #[derive(Debug, Deserialize)]
 struct Object {
     id: Id,
+    /// Below zero where the customer is credited, as `total` is.
     amount_due: i64,
-    amount_paid: i64,
+    amount_paid: NonNegative,
     #[serde(default)]
-    attempt_count: i64,
+    attempt_count: NonNegative,
     billing_reason: Option<Text>,
     collection_method: Option<Text>,
     created: Instant,
-    currency: Text,
+    currency: Currency,
     customer: Option<Reference>,
     due_date: Option<Instant>,
     lines: List<Line>,
@@ -65,10 +67,14 @@ struct StatusTransitions {
 }
 
 impl Invoice {
-    /// Records the event, writes the invoice and replaces its lines.
+    /// Records the event, writes the invoice, replaces its lines, and joins its payment with the session it bills.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/invoice.sql"),
+        include_str!("sql/invoice_order.sql"),
+        include_str!("sql/take_back.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 
@@ -131,7 +137,7 @@ impl Invoice {
             .bind(text(&object.number))
             .bind(text(&object.billing_reason))
             .bind(text(&object.collection_method))
-            .bind(object.currency.as_str())
+            .bind(object.currency.code())
             .bind(object.amount_due)
             .bind(object.amount_paid)
             .bind(object.total)

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::field::{Id, Instant, Reference};
+use super::field::{Id, Instant, NonNegative, Reference};
 
 /// A line as an event shows it.
 #[derive(Debug, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Line {
     /// The time that it bills.
     pub period: Period,
     /// Units; absent where use is metered.
-    pub quantity: Option<i64>,
+    pub quantity: Option<NonNegative>,
     parent: Option<Parent>,
     plan: Option<Price>,
     price: Option<Price>,

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
-use super::field::{Fault, Id, Instant, Reference, Text, read};
+use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use super::statement::Statement;
+use crate::money::Currency;
 
 /// An invoice payment as an event shows it.
 #[derive(Debug)]
@@ -15,10 +16,11 @@ pub struct InvoicePayment {
 #[derive(Debug, Deserialize)]
 struct Object {
     id: Id,
-    amount_paid: Option<i64>,
+    amount_paid: Option<NonNegative>,
     created: Instant,
-    currency: Text,
+    currency: Currency,
     invoice: Reference,
+    is_default: Option<bool>,
     payment: Payment,
     status: Text,
     #[serde(default)]
@@ -38,10 +40,14 @@ struct StatusTransitions {
 }
 
 impl InvoicePayment {
-    /// Records the event and writes the invoice payment.
+    /// Records the event, writes the invoice payment, and joins it with the session that the invoice bills.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/invoice_payment.sql"),
+        include_str!("sql/invoice_order.sql"),
+        include_str!("sql/take_back.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded.sql")
     );
 
@@ -62,7 +68,7 @@ impl InvoicePayment {
         }
     }
 
-    /// Binds $10 to $18.
+    /// Binds $10 to $19.
     pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
         let object = &self.object;
         statement
@@ -72,8 +78,9 @@ impl InvoicePayment {
             .bind(object.payment.charge.as_ref().map(Reference::as_str))
             .bind(object.status.as_str())
             .bind(object.amount_paid)
-            .bind(object.currency.as_str())
+            .bind(object.currency.code())
             .bind(object.status_transitions.paid_at.map(|paid_at| paid_at.0))
             .bind(object.created.0)
+            .bind(object.is_default.unwrap_or(true))
     }
 }

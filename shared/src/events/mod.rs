@@ -34,5 +34,6 @@ pub mod payout;
 pub mod receive;
 pub mod refund;
 pub mod retry;
+pub mod statement;
 pub mod subscription;
 pub mod tie;

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
-use super::field::{Fault, Id, Instant, Reference, Text, read};
+use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use super::statement::Statement;
+use crate::money::Currency;
 
 /// A payment intent as an event shows it.
 #[derive(Debug)]
@@ -16,11 +17,11 @@ pub struct PaymentIntent {
 #[derive(Debug, Deserialize)]
 struct Object {
     id: Id,
-    amount: i64,
+    amount: NonNegative,
     #[serde(default)]
-    amount_received: i64,
+    amount_received: NonNegative,
     created: Instant,
-    currency: Text,
+    currency: Currency,
     customer: Option<Reference>,
     last_payment_error: Option<PaymentError>,
     status: Text,
@@ -34,8 +35,10 @@ struct PaymentError {
 impl PaymentIntent {
     /// Records the event and writes the payment.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/payment_intent.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 
@@ -74,7 +77,7 @@ impl PaymentIntent {
             .bind(object.status.as_str())
             .bind(object.amount)
             .bind(object.amount_received)
-            .bind(object.currency.as_str())
+            .bind(object.currency.code())
             .bind(object.last_payment_error.as_ref().and_then(|error| error.code.as_ref()).map(Text::as_str))
             .bind(object.created.0)
     }

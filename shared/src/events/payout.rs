@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
 use super::field::{Fault, Id, Instant, Reference, Text, read};
+use super::statement::Statement;
+use crate::money::Currency;
 
 /// A payout as an event shows it.
 #[derive(Debug)]
@@ -16,12 +17,13 @@ pub struct Payout {
 #[derive(Debug, Deserialize)]
 struct Object {
     id: Id,
+    /// Below zero where Stripe takes from the bank what the balance lacks.
     amount: i64,
     arrival_date: Instant,
     automatic: bool,
     balance_transaction: Option<Reference>,
     created: Instant,
-    currency: Text,
+    currency: Currency,
     failure_balance_transaction: Option<Reference>,
     failure_code: Option<Text>,
     method: Option<Text>,
@@ -33,8 +35,10 @@ struct Object {
 impl Payout {
     /// Records the event, writes the payout and posts the money.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/payout.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 
@@ -76,7 +80,7 @@ impl Payout {
             .bind(object.id.as_str())
             .bind(object.status.as_str())
             .bind(object.amount)
-            .bind(object.currency.as_str())
+            .bind(object.currency.code())
             .bind(object.automatic)
             .bind(object.method.as_ref().map(Text::as_str))
             .bind(object.arrival_date.0)

@@ -4,8 +4,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
-use super::field::{Fault, Id, Instant, Reference, Text, read};
+use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use super::statement::Statement;
+use crate::money::Currency;
 
 /// A refund as an event shows it.
 #[derive(Debug)]
@@ -18,11 +19,11 @@ pub struct Refund {
 #[derive(Debug, Deserialize)]
 pub(super) struct Object {
     pub id: Id,
-    pub amount: i64,
+    pub amount: NonNegative,
     pub balance_transaction: Option<Reference>,
     charge: Option<Reference>,
     pub created: Instant,
-    currency: Text,
+    currency: Currency,
     pub failure_reason: Option<Text>,
     payment_intent: Option<Reference>,
     pub reason: Option<Text>,
@@ -66,10 +67,12 @@ impl Object {
 impl Refund {
     /// Records the event, writes the refund, takes back or gives back, and posts the money.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/refund.sql"),
         include_str!("sql/given_back.sql"),
         include_str!("sql/take_back.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 
@@ -107,7 +110,7 @@ impl Refund {
             .bind(object.payment_intent.as_ref().map(Reference::as_str))
             .bind(object.status())
             .bind(object.amount)
-            .bind(object.currency.as_str())
+            .bind(object.currency.code())
             .bind(object.reason.as_ref().map(Text::as_str))
             .bind(object.failure_reason.as_ref().map(Text::as_str))
             .bind(object.created.0)

@@ -239,6 +239,7 @@ async fn write_fetched_once(
 pub async fn settle_lines(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(concat!(
         include_str!("sql/settle_lines.sql"),
+        include_str!("sql/granted.sql"),
         include_str!("sql/grants.sql"),
         "select count(*) from item"
     ))

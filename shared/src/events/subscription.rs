@@ -4,9 +4,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::effect::Statement;
-use super::field::{Fault, Id, Instant, Reference, Text, read};
+use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
 use super::list::List;
+use super::statement::Statement;
+use crate::money::Currency;
 
 /// A subscription as an event shows it.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ struct Object {
     canceled_at: Option<Instant>,
     collection_method: Option<Text>,
     created: Instant,
-    currency: Option<Text>,
+    currency: Option<Currency>,
     /// On the items since 2025-03-31.
     current_period_end: Option<Instant>,
     current_period_start: Option<Instant>,
@@ -51,7 +52,7 @@ struct ItemObject {
     /// Before there were prices, in 2020.
     plan: Option<Price>,
     price: Option<Price>,
-    quantity: Option<i64>,
+    quantity: Option<NonNegative>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,7 +65,7 @@ struct Price {
 struct Item {
     id: Id,
     price: Price,
-    quantity: Option<i64>,
+    quantity: Option<NonNegative>,
     period_start: Instant,
     period_end: Instant,
 }
@@ -72,8 +73,10 @@ struct Item {
 impl Subscription {
     /// Records the event, writes the subscription and replaces its items.
     pub const STATEMENT: &str = concat!(
+        include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/subscription.sql"),
+        include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
     );
 
@@ -124,7 +127,7 @@ impl Subscription {
             .bind(object.id.as_str())
             .bind(object.customer.as_str())
             .bind(object.status.as_str())
-            .bind(object.currency.as_ref().map(Text::as_str))
+            .bind(object.currency.as_ref().map(Currency::code))
             .bind(object.collection_method.as_ref().map(Text::as_str))
             .bind(object.cancel_at_period_end)
             .bind(instant(object.cancel_at))

@@ -127,6 +127,12 @@ impl Client {
         }
     }
 
+    /// The same client with another key; they share connections.
+    #[must_use]
+    pub fn with_key(&self, key: ApiKey) -> Self {
+        Self { key, ..self.clone() }
+    }
+
     /// Gets `path_and_query` (it begins with `/v1/`), in a connected account where one is named.
     ///
     /// # Errors

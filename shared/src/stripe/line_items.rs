@@ -2,10 +2,11 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{Client, StripeError};
 use crate::events::checkout_session::Line;
-use crate::events::field::{Id, Metadata, Text};
+use crate::events::field::{Id, Metadata, NonNegative, Text, read};
 use crate::events::grant::Grant;
 use crate::events::receive::LineItems;
 
@@ -22,10 +23,10 @@ struct Page {
 #[derive(Deserialize)]
 struct Item {
     id: Id,
-    amount_total: Option<i64>,
+    amount_total: Option<NonNegative>,
     description: Option<Text>,
     price: Option<Price>,
-    quantity: Option<i64>,
+    quantity: Option<NonNegative>,
 }
 
 #[derive(Deserialize)]
@@ -58,10 +59,8 @@ impl LineItems for Client {
         let mut after = String::new();
         for _ in 0..PAGES_MAX {
             let body = self.get(&format!("{path}{after}"), account).await?;
-            let page: Page = serde_json::from_slice(&body).map_err(|error| StripeError::Unreadable {
-                path: path.clone(),
-                reason: format!("line {}, column {}", error.line(), error.column()),
-            })?;
+            let page =
+                read_page(&body).map_err(|reason| StripeError::Unreadable { path: path.clone(), reason })?;
             if let (true, Some(last)) = (page.has_more, page.data.last()) {
                 after = format!("&starting_after={}", last.id.as_str());
                 lines.extend(page.data.into_iter().map(Item::into_line));
@@ -74,6 +73,12 @@ impl LineItems for Client {
     }
 }
 
+/// The reason names the field.
+fn read_page(body: &[u8]) -> Result<Page, String> {
+    let json: &RawValue = serde_json::from_slice(body).map_err(|_| "not JSON".to_owned())?;
+    read("line_items", json).map_err(|fault| fault.to_string())
+}
+
 impl Item {
     /// Metadata that cannot be read as a grant leaves the line without one: a flagged item, not a lost sale.
     fn into_line(self) -> Line {
@@ -82,7 +87,7 @@ impl Item {
             price_id: None,
             product_id: None,
             description: self.description.map(|text| text.as_str().to_owned()),
-            quantity: self.quantity.unwrap_or(1),
+            quantity: self.quantity.unwrap_or(NonNegative::from(1)),
             amount_total: self.amount_total,
             grant: None,
         };

@@ -120,8 +120,26 @@ impl Receiver {
         (reply.status_code, serde_json::from_str(&reply.body).expect("JSON"))
     }
 
+    /// The header that Stripe would send with a body now.
+    pub fn signature(&self, body: &[u8]) -> String {
+        signature_header(&[SECRET], unix_now(), body)
+    }
+
+    /// How many events are in the inbox.
+    pub async fn kept(&self) -> i64 {
+        let query = sqlx::query_scalar("select count(*) from recoup.webhook_events");
+        query.fetch_one(&self.stack.pool).await.expect("a count")
+    }
+
+    /// What the inbox says of an event.
+    pub async fn reason(&self, event: &str) -> Option<String> {
+        let query =
+            sqlx::query_scalar("select last_error from recoup.webhook_events where id = $1").bind(event);
+        query.fetch_one(&self.stack.pool).await.expect("a reason")
+    }
+
     async fn deliver(&self, body: &[u8]) -> Answer {
-        let (status, answer) = self.post(Some(&signature_header(&[SECRET], unix_now(), body)), body).await;
+        let (status, answer) = self.post(Some(&self.signature(body)), body).await;
         assert_eq!(status, 200, "{answer} for {}", String::from_utf8_lossy(body));
         let text = |name: &str| answer[name].as_str().expect("a text").to_owned();
         Answer { event: text("event"), outcome: text("outcome") }

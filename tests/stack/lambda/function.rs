@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,9 @@ use super::instance::{Ended, Instance};
 use super::logs::{LogLine, Logs};
 use super::{FunctionConfig, LOG_TAIL_BYTES, request_id};
 use crate::s3::REGION;
+
+/// As a process status has it that was ended by it.
+const SIGKILL: i32 = 9;
 
 /// What became of an invocation.
 #[derive(Debug, Clone)]
@@ -43,6 +47,8 @@ pub(super) struct Function {
     instances: Mutex<Instances>,
     /// Told whenever an instance has become free or ended.
     freed: Notify,
+    /// The next answer is lost, and its instance with it.
+    loses_answer: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -68,6 +74,7 @@ impl Function {
                 started: 0,
             }),
             freed: Notify::new(),
+            loses_answer: AtomicBool::new(false),
         })
     }
 
@@ -133,7 +140,10 @@ impl Function {
         let log_start = self.logs.position();
         let started = Instant::now();
         let arn = format!("arn:aws:lambda:{REGION}:000000000000:function:{}", self.name);
-        let ended = instance.work(request_id, payload, arn, config.timeout).await;
+        let mut ended = instance.work(request_id, payload, arn, config.timeout).await;
+        if matches!(ended, Ended::Response(_)) && self.loses_answer.swap(false, Ordering::AcqRel) {
+            ended = Ended::Exit(ExitStatus::from_raw(SIGKILL));
+        }
         let took = started.elapsed();
         if tail {
             instance.flush_log().await;
@@ -190,6 +200,10 @@ impl Function {
         let living: Vec<_> = instances.all.iter().filter(|instance| instance.is_usable()).collect();
         living.iter().for_each(|instance| instance.kill());
         living.len()
+    }
+
+    pub(super) fn lose_next_answer(&self) {
+        self.loses_answer.store(true, Ordering::Release);
     }
 
     pub(super) fn kill_one(&self, pid: u32) -> bool {

@@ -168,6 +168,12 @@ impl Lambda {
         Ok(self.function(function)?.kill_one(pid))
     }
 
+    /// Has the instance that answers next be killed just after it has: its caller is told of the exit instead.
+    pub fn lose_next_answer(&self, function: &str) -> Result<()> {
+        self.function(function)?.lose_next_answer();
+        Ok(())
+    }
+
     /// Process ids of a function's living instances, oldest first.
     pub fn pids(&self, function: &str) -> Result<Vec<u32>> {
         Ok(self.function(function)?.pids())

@@ -51,6 +51,15 @@ impl Default for PostgresOptions {
     }
 }
 
+/// How a server ends (PostgreSQL documentation, "Shutting Down the Server").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Sessions are told, and what they had not committed is undone.
+    Fast,
+    /// As in a crash: the next start recovers from the log.
+    Immediate,
+}
+
 /// A Postgres server on which databases can be made.
 #[derive(Debug, Clone)]
 pub struct Postgres {
@@ -135,6 +144,14 @@ impl Postgres {
             templates: tokio::sync::Mutex::default(),
         };
         Postgres { inner: Arc::new(inner) }
+    }
+
+    /// Restarts a private server, and returns when it answers again.
+    pub async fn restart(&self, shutdown: Shutdown) -> Result<()> {
+        match &self.inner.server {
+            Some(server) => server.restart(shutdown).await,
+            None => Err(Error::failed("restart postgres", "the server is not ours; use Postgres::start")),
+        }
     }
 
     /// Connects to the server's maintenance database.

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 
-use super::{PostgresOptions, find};
+use super::{PostgresOptions, Shutdown, find};
 use crate::error::{Error, Result};
 use crate::leash::{EndSignal, Leash, Process};
 
@@ -32,8 +32,11 @@ struct Nobody {
 /// A running private server. The fields end in their order: first the server, then its directory.
 #[derive(Debug)]
 pub(super) struct Server {
-    _process: Process,
-    _directory: TempDir,
+    process: tokio::sync::Mutex<Process>,
+    directory: TempDir,
+    port: u16,
+    nobody: Option<Nobody>,
+    options: PostgresOptions,
     /// Where `psql` and `pg_dump` of the same version are.
     pub(super) bin_dir: PathBuf,
     /// Connects to the maintenance database as superuser.
@@ -56,7 +59,10 @@ impl Server {
             let mut process = Process::spawn(command, leash).map_err(Error::io("start postgres"))?;
             let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
             match wait_until_ready(&mut process, &url).await {
-                Ok(()) => return Ok(Server { _process: process, _directory: directory, bin_dir, url }),
+                Ok(()) => {
+                    let process = tokio::sync::Mutex::new(process);
+                    return Ok(Server { process, directory, port, nobody, options, bin_dir, url });
+                }
                 Err(error) => {
                     let log =
                         std::fs::read_to_string(directory.path().join("server.log")).unwrap_or_default();
@@ -66,6 +72,34 @@ impl Server {
                 }
             }
         }
+    }
+}
+
+impl Server {
+    /// Shuts it down and starts it again, on the same files and port.
+    pub(super) async fn restart(&self, shutdown: Shutdown) -> Result<()> {
+        let operation = "restart postgres";
+        let mut process = self.process.lock().await;
+        let signal = match shutdown {
+            Shutdown::Fast => "INT",
+            Shutdown::Immediate => "QUIT",
+        };
+        let script = format!("kill -s {signal} {}", process.id());
+        let told = Command::new("/bin/sh").args(["-c", &script]).status().map_err(Error::io(operation))?;
+        if !told.success() {
+            return Err(Error::failed(operation, "it was not running"));
+        }
+        let deadline = Instant::now() + START_PATIENCE;
+        while process.try_wait().map_err(Error::io(operation))?.is_none() {
+            if Instant::now() > deadline {
+                return Err(Error::failed(operation, &format!("it did not end within {START_PATIENCE:?}")));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let (command, leash) =
+            server_command(self.directory.path(), &self.bin_dir, self.nobody, self.port, &self.options)?;
+        *process = Process::spawn(command, leash).map_err(Error::io(operation))?;
+        wait_until_ready(&mut process, &self.url).await
     }
 }
 

@@ -14,9 +14,19 @@
     where (kept.event_created, kept.event_rank, kept.event_id)
         < (excluded.event_created, excluded.event_rank, excluded.event_id)
 )
+-- A session that sells a subscription has no payment of its own: that of its first invoice pays it.
+, meeting as (
+    insert into recoup.invoice_orders as kept (id, account, order_id)
+    select $32, account, $10 from event where $15::text is null and $32::text is not null
+    on conflict (id) do update set order_id = excluded.order_id
+    returning payment_id
+)
+, paid_by as (
+    select coalesce($15, (select payment_id from meeting)) as id
+)
 , payment as (
     insert into recoup.payments as kept (id, account, order_id)
-    select $15, account, $10 from event where $15::text is not null
+    select paid_by.id, account, $10 from event cross join paid_by where paid_by.id is not null
     on conflict (id) do update set order_id = excluded.order_id
     returning amount_returned, returned_at
 )
@@ -26,10 +36,11 @@
         client_reference_id, created_at, paid_at, event_id, event_created, event_rank
     )
     select
-        $10, account, $11, $15, $16, $17, $18, $19, $20, $21, coalesce($22, event_created),
+        $10, account, $11, paid_by.id, $16, $17, $18, $19, $20, $21, coalesce($22, event_created),
         case when $16 = 'paid' then event_created end,
         event_id, event_created, event_rank
     from event
+    cross join paid_by
     on conflict (id) do update set
         customer_id = coalesce(excluded.customer_id, kept.customer_id),
         payment_id = coalesce(excluded.payment_id, kept.payment_id),

@@ -73,3 +73,9 @@
         period_start = excluded.period_start,
         period_end = excluded.period_end
 )
+-- Until 2025-03-31 an invoice names its payment. Sessions sell no invoice but a subscription's first.
+, billed as (
+    select distinct known.id, $13 as payment_id
+    from unnest(array[$10, $12]) as known (id)
+    where known.id is not null and $13::text is not null and $16 = 'subscription_create'
+)

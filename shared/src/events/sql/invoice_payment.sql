@@ -17,3 +17,7 @@
     where (kept.event_created, kept.event_rank, kept.event_id)
         < (excluded.event_created, excluded.event_rank, excluded.event_id)
 )
+-- The default one is Stripe's own; others were attached by hand, beside it.
+, billed as (
+    select $11 as id, $12 as payment_id where $12::text is not null and $19
+)

@@ -1,4 +1,5 @@
--- What goes back to the buyer takes back what was granted. Expects `payment`: id, amount_returned and returned_at.
+-- What goes back to the buyer takes back what was granted. Expects `payment`: order_id (what it paid for, where that
+-- is known), amount_returned and returned_at.
 --
 -- Refunds and lost disputes that together make the whole order take back all that it granted; a part of it takes
 -- back nothing. A refund that fails and a dispute that is won give everything back.
@@ -11,7 +12,7 @@
             then payment.returned_at
         end as revoked_at
     from payment
-    join recoup.orders on orders.payment_id = payment.id
+    join recoup.orders on orders.id = payment.order_id
 )
 , ticket as (
     update recoup.tickets set revoked_at = sale.revoked_at

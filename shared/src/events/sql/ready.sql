@@ -1,0 +1,4 @@
+-- Nothing has to hold before this statement.
+with ready as (
+    select
+)

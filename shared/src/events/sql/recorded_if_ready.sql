@@ -1,0 +1,4 @@
+select
+    exists (select from event) as recorded,
+    exists (select from tied)  as tied,
+    exists (select from ready) as ready
