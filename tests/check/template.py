@@ -32,7 +32,7 @@ VARIABLES = {
     "Backup": {
         "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS", "BACKUP_SCHEMAS",
         "BACKUP_RETENTION_DAYS_FULL", "BACKUP_RETENTION_DAYS_PAYMENTS", "BACKUP_RETENTION_DAYS_ORDERS",
-        "BACKUP_RETENTION_DAYS_TICKETS", "BACKUP_RETENTION_DAYS_TABLES", "BACKUP_CONNECTIONS",
+        "BACKUP_RETENTION_DAYS_TICKETS", "BACKUP_RETENTION_DAYS_TABLES", "BACKUP_PITR_DAYS", "BACKUP_CONNECTIONS",
         "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
     "Verify": {"RUST_LOG", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
@@ -44,10 +44,16 @@ VARIABLES = {
 
 # Name of the schedule -> (function, what it is called with).
 SCHEDULES = {
-    "BackupFullDaily": ("Backup", {"backup_type": "full"}),
-    "BackupPaymentsHourly": ("Backup", {"backup_type": "payments"}),
-    "BackupOrdersDaily": ("Backup", {"backup_type": "orders"}),
-    "BackupTicketsDaily": ("Backup", {"backup_type": "tickets"}),
+    **{
+        f"Backup{name}": ("Backup", {"backup_type": kind, "scheduled_at": "<aws.scheduler.scheduled-time>"})
+        for name, kind in [
+            ("FullDaily", "full"), ("PaymentsHourly", "payments"), ("OrdersDaily", "orders"), ("TicketsDaily", "tickets"),
+        ]
+    },
+    "BackupPruneDaily": (
+        "Backup",
+        {"action": "prune", "dry_run": False, "actor": "schedule", "reason": "daily prune"},
+    ),
     "VerifyLatestDaily": ("Verify", {"action": "full", "backup_id": "latest"}),
     "ReconcileEventsHourly": ("Reconcile", {"action": "events", "dry_run": False}),
     "ReconcileRetryEveryFiveMinutes": ("Reconcile", {"action": "retry", "dry_run": False}),
@@ -100,7 +106,9 @@ def policies(full):
             log("Backup"),
             secrets(database),
             allow("s3:PutObject s3:AbortMultipartUpload", objects),
+            allow("s3:DeleteObject s3:GetObjectRetention s3:GetObjectLegalHold", objects),
             listing,
+            allow("s3:ListBucketMultipartUploads", "BackupBucket.Arn"),
             failed,
             *key("kms:GenerateDataKey kms:Decrypt"),
         ],
@@ -199,7 +207,8 @@ SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebh
 PUBLIC = {
     "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
     "BackupRetentionDaysFull", "BackupRetentionDaysPayments", "BackupRetentionDaysOrders",
-    "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "2", "MetricsNamespace", "Stack=${AWS::StackName}", "none", "transaction",
+    "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "2", "MetricsNamespace",
+    "Stack=${AWS::StackName}", "none", "transaction",
 }
 
 

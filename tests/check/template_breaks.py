@@ -4,7 +4,10 @@ BREAKS = [
     # Policies: more than is called, less than is called, wildcards, someone else's secret.
     ("Action: [s3:PutObject, s3:AbortMultipartUpload]", "Action: [s3:PutObject, s3:GetObject]"),
     ("Action: [s3:PutObject, s3:AbortMultipartUpload]", "Action: s3:PutObject"),
-    ("Action: s3:GetObject", "Action: s3:*"),
+    ("Action: [s3:DeleteObject, s3:GetObjectRetention", "Action: [s3:DeleteObjectVersion, s3:GetObjectRetention"),
+    ("s3:GetObjectRetention, s3:GetObjectLegalHold]", "s3:GetObjectRetention, s3:BypassGovernanceRetention]"),
+    ("Action: s3:ListBucketMultipartUploads", "Action: s3:ListBucketVersions"),
+    ("Action: s3:GetObject\n", "Action: s3:*\n"),
     ("Resource: !Sub ${BackupBucket.Arn}/v1/backups/*", 'Resource: "*"'),
     ("Resource: !Sub ${BackupBucket.Arn}/v1/backups/*", "Resource: !Sub ${BackupBucket.Arn}/*"),
     ("Condition: {StringLike: {s3:prefix: v1/backups/*}}", "Condition: {StringLike: {s3:prefix: '*'}}"),
@@ -32,9 +35,11 @@ BREAKS = [
     ("    Condition: HasEventBus\n", ""),
     # Schedules.
     ("""Input: '{"action":"events","dry_run":false}'""", """Input: '{"action":"events","dry_run":true}'"""),
+    (',"scheduled_at":"<aws.scheduler.scheduled-time>"', ""),
+    ("""Input: '{"action":"prune","dry_run":false""", """Input: '{"action":"prune","dry_run":true"""),
     ("DeadLetterConfig: {Arn: !GetAtt DeadLetters.Arn}", "Description: lost"),
     ("Name: !Sub ${AWS::StackName}-backup-full", "Name: backup-full"),
-    ("""Input: '{"backup_type":"payments"}'""", """Input: '{"backup_type":"orders"}'"""),
+    ('{"backup_type":"payments",', '{"backup_type":"orders",'),
     ("SqsManagedSseEnabled: true", "SqsManagedSseEnabled: false"),
     ("            Destination: !GetAtt DeadLetters.Arn", "            Destination: !GetAtt Backup.Arn"),
     # Bucket.

@@ -21,8 +21,10 @@ pub mod s3;
 pub mod secrets;
 pub mod shop;
 mod stack;
+pub mod store_gate;
 pub mod stripe;
 mod stripe_join;
+pub mod versions;
 
 pub use error::{Error, Result};
 pub use stack::{DatabaseChoice, Stack, StackBuilder};

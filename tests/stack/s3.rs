@@ -2,8 +2,10 @@
 //!
 //! It checks signatures and checksums and knows conditional puts; it has no versions, locks or lifecycle rules.
 
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
@@ -55,6 +57,7 @@ pub struct S3 {
     endpoint: String,
     bucket: String,
     client: Client,
+    root: PathBuf,
 }
 
 impl S3 {
@@ -76,7 +79,12 @@ impl S3 {
             .endpoint_url(&endpoint)
             .force_path_style(true)
             .build();
-        let s3 = S3 { endpoint, bucket: bucket.to_owned(), client: Client::from_conf(config) };
+        let s3 = S3 {
+            endpoint,
+            bucket: bucket.to_owned(),
+            client: Client::from_conf(config),
+            root: root.to_owned(),
+        };
         s3.client
             .create_bucket()
             .bucket(bucket)
@@ -155,6 +163,14 @@ impl S3 {
         })?;
         *byte ^= 1;
         self.write(key, bytes).await
+    }
+
+    /// Makes an object look as if it had been stored `age` ago.
+    pub fn backdate(&self, key: &str, age: Duration) -> Result<()> {
+        let operation = format!("backdate object {key}");
+        let path = self.root.join(&self.bucket).join(key);
+        let file = File::options().write(true).open(path).map_err(Error::io(&*operation))?;
+        file.set_modified(SystemTime::now() - age).map_err(Error::io(operation))
     }
 
     /// Deletes an object.

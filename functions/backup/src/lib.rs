@@ -1,19 +1,22 @@
-//! The backup function: writes backups of the database, or of a part of it, to the bucket, and lists what is there.
+//! The backup function: writes backups of the database, or of a part of it, to the bucket, lists what is there, and
+//! prunes it.
 //!
-//! It holds public keys only. In AWS it may write objects and list them, and not read one.
+//! It holds public keys only. In AWS it may write objects, list and delete them, and not read one.
 
+mod prune;
+mod rebuild;
 mod reply;
 mod request;
 mod retention;
+mod status;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use recoup::archive::backup::BackupSource;
+use recoup::archive::backup::{BackupSource, Outcome, Wanted};
 use recoup::archive::encryption::Encryption;
 use recoup::archive::kind::BackupKind;
 use recoup::archive::schema::SchemaSelection;
-use recoup::archive::selection::Selection;
 use recoup::archive::store::S3Store;
 use recoup::archive::summary::list_backups;
 use recoup::config::Env;
@@ -23,12 +26,16 @@ use recoup::invocation::Operation;
 use recoup::secrets::{SecretStore, database_url};
 use recoup::telemetry::metrics::{Metric, Metrics};
 use secrecy::ExposeSecret;
+use sqlx::postgres::PgConnectOptions;
 
-use crate::reply::made_reply;
-pub use crate::reply::{BackupReply, MadeReply, TableReply};
-pub use crate::request::BackupRequest;
-use crate::request::{Wanted, wanted};
+pub use crate::prune::{PruneReply, PruneRequest};
+pub use crate::rebuild::{RebuildReply, RebuildRequest};
+use crate::reply::outcome_reply;
+pub use crate::reply::{BackupReply, DuplicateReply, MadeReply, TableReply};
+use crate::request::Make;
+pub use crate::request::{BackupRequest, MakeRequest};
 use crate::retention::Retention;
+pub use crate::status::{StatusReply, StatusRequest};
 
 /// The function.
 pub struct Backup<S> {
@@ -40,6 +47,7 @@ pub struct Backup<S> {
     connections: usize,
     retention: Retention,
     metrics: Metrics,
+    point_in_time_window: time::Duration,
 }
 
 impl<S: SecretStore + Sync> Backup<S> {
@@ -61,32 +69,36 @@ impl<S: SecretStore + Sync> Backup<S> {
             connections: env.parsed("BACKUP_CONNECTIONS", 2),
             retention: Retention::from_env(&mut env),
             metrics: Metrics::from_env(&mut env, "backup", Box::new(std::io::stdout())),
+            point_in_time_window: time::Duration::days(env.parsed::<u16>("BACKUP_PITR_DAYS", 35).into()),
         };
         env.finish()?;
         Ok(backup)
     }
 
-    async fn make(
-        &self,
-        selection: Selection,
-        label: Option<String>,
-        deadline: SystemTime,
-    ) -> Result<BackupReply, Failure> {
+    async fn database(&self) -> Result<PgConnectOptions, Failure> {
         let url = database_url(&self.secrets, &self.database_secret_id).await?;
+        db::options(url.expose_secret(), "recoup backup")
+    }
+
+    async fn make(&self, make: Make, deadline: SystemTime) -> Result<BackupReply, Failure> {
         let source = BackupSource {
-            options: db::options(url.expose_secret(), "recoup backup")?,
+            options: self.database().await?,
             store: Arc::clone(&self.store),
             encryption: self.encryption.clone(),
             schemas: self.schemas.clone(),
             connections: self.connections.max(1),
         };
-        let retention = self.retention.of(selection.kind);
-        let made = source.make(&selection, label, retention, deadline).await?;
+        let Make { selection, label, scheduled_at } = make;
+        let kind = selection.kind;
+        let wanted = Wanted { selection, label, retention: self.retention.of(kind), scheduled_at };
+        let outcome = source.make(wanted, deadline).await?;
         // What the alarms on missing backups count; a window is none of the backups that a schedule promises.
-        if !made.manifest.partial {
-            self.metrics.record(&[completed(selection.kind)], &[("backup_id", &made.manifest.backup_id)]);
+        if let Outcome::Made(made) = &outcome
+            && !made.manifest.partial
+        {
+            self.metrics.record(&[completed(kind)], &[("backup_id", &made.manifest.backup_id)]);
         }
-        Ok(BackupReply::Made(Box::new(made_reply(made))))
+        Ok(outcome_reply(outcome, kind.as_str()))
     }
 }
 
@@ -105,11 +117,25 @@ impl<S: SecretStore + Sync> Operation for Backup<S> {
     type Reply = BackupReply;
 
     async fn run(&self, request: BackupRequest, deadline: SystemTime) -> Result<BackupReply, Failure> {
-        match wanted(request)? {
-            Wanted::Make { selection, label } => Box::pin(self.make(selection, label, deadline)).await,
-            Wanted::List => {
-                let list = list_backups(&*self.store).await.map_err(Failure::from)?;
+        let store = &*self.store;
+        match request {
+            BackupRequest::Make(make) => Box::pin(self.make(make.understood()?, deadline)).await,
+            BackupRequest::List => {
+                let list = list_backups(store).await.map_err(Failure::from)?;
                 Ok(BackupReply::List { backups: list.backups, incomplete: list.incomplete })
+            }
+            BackupRequest::Prune(request) => {
+                let (database, window) = (self.database().await?, self.point_in_time_window);
+                let pruned = prune::prune(store, &database, window, request, deadline).await?;
+                Ok(BackupReply::Pruned(pruned))
+            }
+            BackupRequest::Rebuild(request) => {
+                let rebuilt = rebuild::rebuild(store, &self.database().await?, request).await?;
+                Ok(BackupReply::Rebuilt(rebuilt))
+            }
+            BackupRequest::Status(request) => {
+                let status = status::status(store, &self.database().await?, request).await?;
+                Ok(BackupReply::Status(Box::new(status)))
             }
         }
     }

@@ -1,10 +1,14 @@
 //! What the function answers.
 
-use recoup::archive::backup::BackupMade;
+use recoup::archive::backup::{BackupMade, Outcome};
 use recoup::archive::manifest::SelectionEntry;
 use recoup::archive::summary::ListedBackup;
 use serde::Serialize;
 use time::OffsetDateTime;
+
+use crate::prune::PruneReply;
+use crate::rebuild::RebuildReply;
+use crate::status::StatusReply;
 
 /// What the function answers.
 #[derive(Debug, Serialize)]
@@ -12,6 +16,8 @@ use time::OffsetDateTime;
 pub enum BackupReply {
     /// A backup was made.
     Made(Box<MadeReply>),
+    /// Another delivery of the same scheduled invocation made it, or makes it.
+    Duplicate(DuplicateReply),
     /// The backups that the bucket has.
     List {
         /// Complete ones, newest first.
@@ -19,6 +25,56 @@ pub enum BackupReply {
         /// Folders without a manifest.
         incomplete: Vec<String>,
     },
+    /// What was pruned.
+    Pruned(PruneReply),
+    /// What the cache lacked.
+    Rebuilt(RebuildReply),
+    /// How a backup stands.
+    Status(Box<StatusReply>),
+}
+
+/// No second backup was made.
+#[derive(Debug, Serialize)]
+pub struct DuplicateReply {
+    /// The one that stands, or is being made as far as that is to be seen.
+    backup_id: Option<String>,
+    backup_type: String,
+    /// `completed` or `running`.
+    status: &'static str,
+    duplicate: bool,
+    record_count: Option<u64>,
+    file_size_bytes: Option<u64>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    created_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    expires_at: Option<OffsetDateTime>,
+}
+
+/// The reply about a backup that was asked for.
+pub(crate) fn outcome_reply(outcome: Outcome, backup_type: &str) -> BackupReply {
+    match outcome {
+        Outcome::Made(made) => BackupReply::Made(Box::new(made_reply(*made))),
+        Outcome::Duplicate(backup) => BackupReply::Duplicate(DuplicateReply {
+            backup_id: Some(backup.backup_id),
+            backup_type: backup.backup_type,
+            status: backup.status,
+            duplicate: true,
+            record_count: backup.record_count,
+            file_size_bytes: Some(backup.file_size_bytes),
+            created_at: Some(backup.created_at),
+            expires_at: backup.expires_at,
+        }),
+        Outcome::Running { backup_id } => BackupReply::Duplicate(DuplicateReply {
+            created_at: backup_id.as_ref().map(|id| id.created_at()),
+            backup_id: backup_id.map(|id| id.to_string()),
+            backup_type: backup_type.to_owned(),
+            status: "running",
+            duplicate: true,
+            record_count: None,
+            file_size_bytes: None,
+            expires_at: None,
+        }),
+    }
 }
 
 /// A backup that was made.
@@ -54,7 +110,7 @@ pub struct TableReply {
 }
 
 /// The reply about a backup that was made.
-pub(crate) fn made_reply(made: BackupMade) -> MadeReply {
+fn made_reply(made: BackupMade) -> MadeReply {
     let BackupMade { manifest, warnings } = made;
     let tables = manifest.tables.iter();
     MadeReply {

@@ -4,23 +4,28 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
+use super::backup_progress::{self, Reached};
 use super::encryption::Encryption;
 use super::error::ArchiveError;
+use super::inventory::Folder;
 use super::kind::BackupKind;
 use super::manifest::{Manifest, PartEntry};
 use super::names::BackupId;
 use super::part::{Destination, write_part};
 use super::plan::{TablePlan, plan};
 use super::record::{BackupRecord, record};
+use super::scheduled;
 use super::schema::SchemaSelection;
 use super::seal::{SealFacts, seal};
 use super::selection::{Chosen, Selection, choose};
 use super::session::open_reading;
 use super::store::{ObjectStore, OpenUploads};
+use super::summary::ListedBackup;
 
 /// What is kept back of the invocation's time to give up cleanly.
 const CLEAN_UP_TIME: Duration = Duration::from_secs(10);
@@ -39,6 +44,31 @@ pub struct BackupSource<S> {
     pub connections: usize,
 }
 
+/// What is asked for.
+pub struct Wanted {
+    /// Which part of the database.
+    pub selection: Selection,
+    /// What the operator calls it.
+    pub label: Option<String>,
+    /// How long it is kept.
+    pub retention: time::Duration,
+    /// The time that a schedule meant: then several deliveries of the same make one backup.
+    pub scheduled_at: Option<OffsetDateTime>,
+}
+
+/// What came of it.
+pub enum Outcome {
+    /// A backup that stands in the bucket.
+    Made(Box<BackupMade>),
+    /// Another delivery of the same scheduled invocation made it.
+    Duplicate(ListedBackup),
+    /// Another delivery of the same scheduled invocation is at work.
+    Running {
+        /// Its backup, as far as it is to be seen already.
+        backup_id: Option<BackupId>,
+    },
+}
+
 /// A backup that stands in the bucket.
 pub struct BackupMade {
     /// Its manifest.
@@ -47,29 +77,36 @@ pub struct BackupMade {
     pub warnings: Vec<String>,
 }
 
+/// What one run comes to before it is recorded.
+enum Run {
+    Made(Box<Manifest>),
+    Duplicate(ListedBackup),
+    Running(Option<BackupId>),
+}
+
 impl<S: ObjectStore> BackupSource<S> {
-    /// Makes a backup of what is selected, kept for `retention`, and records the run.
+    /// Makes a backup of what is selected, and records the run.
     ///
     /// # Errors
     /// [`ArchiveError`]. Then no manifest stands, so there is no backup; uploads in pieces are given up.
-    pub async fn make(
-        &self,
-        selection: &Selection,
-        label: Option<String>,
-        retention: time::Duration,
-        deadline: SystemTime,
-    ) -> Result<BackupMade, ArchiveError> {
+    pub async fn make(&self, wanted: Wanted, deadline: SystemTime) -> Result<Outcome, ArchiveError> {
+        let selection = &wanted.selection;
+        let backup_type = selection.kind.as_str();
         let started_at = OffsetDateTime::now_utc();
-        let expires_at = started_at + retention;
+        let expires_at = started_at + wanted.retention;
+        let digits = match wanted.scheduled_at {
+            Some(scheduled_at) => scheduled::digits(backup_type, scheduled_at, started_at)?,
+            None => rand::random(),
+        };
         let destination = Arc::new(Destination {
             store: Arc::clone(&self.store),
-            backup_id: BackupId::new(started_at, selection.kind.as_str(), rand::random()),
+            backup_id: BackupId::new(started_at, backup_type, digits),
             encryption: self.encryption.clone(),
             uploads: OpenUploads::default(),
+            progress: Arc::default(),
         });
-        let backup_id = destination.backup_id.clone();
         let facts = SealFacts {
-            label: label.clone(),
+            label: wanted.label.clone(),
             schemas: self.schemas_of(selection),
             selection: None,
             started_at,
@@ -78,31 +115,65 @@ impl<S: ObjectStore> BackupSource<S> {
         let time_left =
             deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(CLEAN_UP_TIME);
 
-        let made = match tokio::time::timeout(time_left, Box::pin(self.write(&destination, selection, facts)))
-            .await
-        {
+        // Its transaction holds the snapshot and the lock that says that this run works: it outlives the work.
+        let mut holder = None;
+        let work = Box::pin(self.run(&destination, &wanted, facts, &mut holder));
+        let made = match tokio::time::timeout(time_left, work).await {
             Ok(made) => made,
             Err(_) => Err(ArchiveError::TimeLimit { operation: "back up the database" }),
         };
         let made = match made {
-            Ok(manifest) => Ok(manifest),
+            Ok(Run::Duplicate(backup)) => return Ok(Outcome::Duplicate(backup)),
+            Ok(Run::Running(backup_id)) => return Ok(Outcome::Running { backup_id }),
+            Ok(Run::Made(manifest)) => Ok(*manifest),
             Err(error) => Err(give_up(&destination, error).await),
         };
         let reason = made.as_ref().err().map(ToString::to_string);
-        let recorded = record(
-            &self.options,
-            &BackupRecord {
-                backup_id: &backup_id,
-                label: label.as_deref(),
-                window: selection.window.as_ref().map(|window| (window.from, window.to)),
-                counts: made.as_ref().ok().map(|manifest| (manifest.totals.rows, manifest.file_size_bytes())),
-                expires_at,
-                error: reason.as_deref(),
-            },
-        )
-        .await;
+        let entry = BackupRecord {
+            backup_id: &destination.backup_id,
+            label: wanted.label.as_deref(),
+            window: selection.window.as_ref().map(|window| (window.from, window.to)),
+            counts: made.as_ref().ok().map(|manifest| (manifest.totals.rows, manifest.file_size_bytes())),
+            reached: destination.progress.reached(),
+            expires_at,
+            error: reason.as_deref(),
+        };
+        let recorded = record(&self.options, &entry).await;
+        drop(holder);
         let manifest = made?;
-        Ok(BackupMade { manifest, warnings: recorded.err().into_iter().collect() })
+        Ok(Outcome::Made(Box::new(BackupMade { manifest, warnings: recorded.err().into_iter().collect() })))
+    }
+
+    /// Claims the backup, and makes it unless another delivery has.
+    async fn run(
+        &self,
+        destination: &Arc<Destination<S>>,
+        wanted: &Wanted,
+        facts: SealFacts,
+        holder: &mut Option<PgConnection>,
+    ) -> Result<Run, ArchiveError> {
+        let backup_id = &destination.backup_id;
+        let (kind, digits) = (backup_id.backup_type(), backup_id.digits());
+        let holder = holder.insert(open_reading(&self.options, None).await?);
+        let claimed = scheduled::claim(holder, digits).await?;
+        if let Some(scheduled_at) = wanted.scheduled_at {
+            // After the claim: whoever had it before has sealed by now, or never will.
+            let deliveries = scheduled::deliveries(&*self.store, kind, digits, scheduled_at).await?;
+            if let Some(backup) = deliveries.iter().find_map(Folder::listed) {
+                return Ok(Run::Duplicate(backup));
+            }
+            if !claimed {
+                return Ok(Run::Running(deliveries.last().map(|folder| folder.id.clone())));
+            }
+        }
+        let told = backup_progress::Run {
+            backup_id: backup_id.clone(),
+            label: facts.label.clone(),
+            window: wanted.selection.window.as_ref().map(|window| (window.from, window.to)),
+            expires_at: facts.expires_at,
+        };
+        let _teller = backup_progress::tell(Arc::clone(&destination.progress), self.options.clone(), told);
+        Ok(Run::Made(Box::new(self.write(destination, &wanted.selection, facts, holder).await?)))
     }
 
     /// The schemas that were asked for, empty for all: those of the configuration limit full backups alone.
@@ -118,17 +189,16 @@ impl<S: ObjectStore> BackupSource<S> {
         destination: &Arc<Destination<S>>,
         selection: &Selection,
         facts: SealFacts,
+        holder: &mut PgConnection,
     ) -> Result<Manifest, ArchiveError> {
-        let mut holder = open_reading(&self.options, None).await?;
-        let chosen = choose(&mut holder, selection, &self.schemas).await?;
+        let chosen = choose(holder, selection, &self.schemas).await?;
         // What is chosen may lie in any schema.
         let schemas = if chosen.is_some() { &SchemaSelection::All } else { &self.schemas };
-        let plan = plan(&mut holder, schemas, chosen.as_ref()).await?;
+        let plan = plan(holder, schemas, chosen.as_ref()).await?;
+        destination.progress.planned(plan.tables.iter().map(|table| table.bytes).sum());
         tracing::info!(backup_id = %destination.backup_id, tables = plan.tables.len(), "backup planned");
 
         let parts = self.write_parts(destination, &plan.snapshot.id, &plan.tables).await?;
-        // Only now may the snapshot go.
-        drop(holder);
         let entry = chosen.map(|Chosen { entry, .. }| entry);
         seal(destination, plan, parts, SealFacts { selection: entry, ..facts }).await
     }
@@ -184,17 +254,20 @@ impl<S: ObjectStore> BackupSource<S> {
     }
 }
 
-/// Gives up what is half uploaded.
+/// Gives up what is half uploaded, in half of the time that was kept back for it.
 async fn give_up<S: ObjectStore>(destination: &Destination<S>, error: ArchiveError) -> ArchiveError {
-    let outcome = match destination.uploads.abort_all(&*destination.store).await {
-        Ok(()) => format!(
-            "Backup {} was not completed: it has no manifest and cannot be taken for a backup",
-            destination.backup_id
-        ),
-        Err(left) => format!(
-            "Backup {} was not completed; an upload could not be given up and is removed by the bucket's lifecycle rule: {left}",
-            destination.backup_id
-        ),
+    let given_up =
+        tokio::time::timeout(CLEAN_UP_TIME / 2, destination.uploads.abort_all(&*destination.store));
+    let left = match given_up.await {
+        Ok(Ok(())) => String::new(),
+        Ok(Err(left)) => format!("; an upload could not be given up and is removed by prune: {left}"),
+        Err(_) => "; uploads could not be given up in time and are removed by prune".to_owned(),
     };
+    let Reached { rows, bytes, percent, .. } = destination.progress.reached();
+    let outcome = format!(
+        "Backup {} was not completed, with {rows} rows and {bytes} bytes read ({percent} %): it has no manifest and \
+         cannot be taken for a backup{left}",
+        destination.backup_id
+    );
     ArchiveError::CleanedUp { error: Box::new(error), outcome }
 }

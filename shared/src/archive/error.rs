@@ -129,6 +129,12 @@ pub enum ArchiveError {
         /// What was being done.
         operation: &'static str,
     },
+    /// A prune that looks like a mistake.
+    #[error("prune the backups: {0}")]
+    PruneRefused(String),
+    /// Ages mean nothing: clocks contradict each other.
+    #[error("compare the clocks: {0}; nothing was changed; set the clock that is wrong, then run it again")]
+    ClockSkew(String),
     /// Postgres refused or failed.
     #[error("{operation}: {reason}")]
     Database {
@@ -193,6 +199,8 @@ impl ArchiveError {
             Self::NotEqual { .. } => "RestoreNotEqual",
             Self::TableChanged { .. } => "TableChanged",
             Self::TimeLimit { .. } => "TimeLimit",
+            Self::PruneRefused(_) => "PruneRefused",
+            Self::ClockSkew(_) => "ClockSkew",
             Self::Database { reason, .. } => reason.error_type(),
             Self::Store(error) => error.error_type(),
             Self::Encryption { .. } => "EncryptionFailed",
@@ -257,7 +265,9 @@ impl DatabaseReason {
         let remedy = match sqlstate.as_str() {
             "42501" => "; grant the secret's user the right, or use a user that has it",
             "55P03" => "; another session holds a lock, often a migration: run again when it is done",
-            "42P01" => "; it was dropped while the backup ran: run again",
+            "42P01" => {
+                "; it was dropped meanwhile, or migrations are not applied: apply them, then run again"
+            }
             "53100" => "; the database server's disk is full: make room",
             "57014" => "; the server cancelled the statement: run again",
             _ => "",

@@ -34,25 +34,31 @@
 //! process.
 
 pub mod backup;
+pub mod backup_progress;
 pub mod decode;
 pub mod digest;
 pub mod encode;
 pub mod encryption;
 pub mod error;
 pub mod instructions;
+pub mod inventory;
 pub mod kind;
 pub mod manifest;
 pub mod names;
 pub mod part;
 pub mod plan;
+pub mod prune;
 pub mod read_rows;
 pub mod reading;
+pub mod rebuild;
 pub mod record;
 pub mod restore;
+pub mod scheduled;
 pub mod schema;
 pub mod seal;
 pub mod selection;
 pub mod session;
+pub mod status;
 pub mod store;
 pub mod summary;
 pub mod verify;

@@ -41,10 +41,10 @@ pub struct BackupId {
 }
 
 impl BackupId {
-    /// A name for a backup of `backup_type` that begins at `created_at`; `random` tells two apart that
+    /// A name for a backup of `backup_type` that begins at `created_at`; `digits` tell two apart that
     /// begin in the same second.
-    pub fn new(created_at: OffsetDateTime, backup_type: &str, random: u32) -> Self {
-        let text = format!("{}-{backup_type}-{random:08x}", key_timestamp(created_at));
+    pub fn new(created_at: OffsetDateTime, backup_type: &str, digits: u32) -> Self {
+        let text = format!("{}-{backup_type}-{digits:08x}", key_timestamp(created_at));
         let created_at = created_at.replace_nanosecond(0).expect("zero is a nanosecond");
         Self { text, created_at }
     }
@@ -57,6 +57,15 @@ impl BackupId {
     /// `full`, or a later kind.
     pub fn backup_type(&self) -> &str {
         self.text.split('-').nth(1).unwrap_or_default()
+    }
+
+    /// What tells it from others of its second and type.
+    pub fn digits(&self) -> u32 {
+        self.text
+            .rsplit('-')
+            .next()
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+            .unwrap_or_default()
     }
 
     /// The name as text.
@@ -132,6 +141,7 @@ mod tests {
         let read: BackupId = id.as_str().parse().expect("its own text");
         assert_eq!(read, id);
         assert_eq!(read.backup_type(), "full");
+        assert_eq!(read.digits(), 0x7f3a);
         assert_eq!(read.created_at(), datetime!(2026-11-21 02:00:07 UTC));
         assert_eq!(read.key("manifest.json"), "v1/backups/20261121T020007Z-full-00007f3a/manifest.json");
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
+use super::backup_progress::Progress;
 use super::encode::{Encoded, encode_rows};
 use super::encryption::Encryption;
 use super::error::ArchiveError;
@@ -31,6 +32,8 @@ pub struct Destination<S> {
     pub encryption: Encryption,
     /// Uploads that are not complete.
     pub uploads: OpenUploads,
+    /// How far it has come.
+    pub progress: Arc<Progress>,
 }
 
 /// Reads part `number` of `table` from a session at the backup's snapshot and stores it.
@@ -58,7 +61,7 @@ pub async fn write_part<S: ObjectStore>(
     let name = table.qualified_name();
     let whole_key = destination.backup_id.key(&key);
     let (read, encoded, uploaded) = tokio::join!(
-        read_rows(connection, &name, &sql, batches_in),
+        read_rows(connection, &name, &sql, batches_in, |rows, bytes| destination.progress.read(rows, bytes)),
         encoder,
         upload_stream(&*destination.store, &destination.uploads, &whole_key, stored_out),
     );
@@ -70,6 +73,7 @@ pub async fn write_part<S: ObjectStore>(
     let stored = uploaded?;
     let encoded = encoded.map_err(|_| interrupted())??;
     stored.ok_or_else(interrupted)?;
+    destination.progress.part_done(table.part_bytes());
     Ok(entry(key, &encoded))
 }
 

@@ -52,6 +52,8 @@ pub struct TablePlan {
     pub rows: Rows,
     /// Ranges of pages.
     pub parts: Vec<PageRange>,
+    /// Its bytes on disk, with what it keeps in TOAST, when it was planned.
+    pub bytes: u64,
 }
 
 /// Pages of a table's heap from `first` up to, not including, `end`.
@@ -64,6 +66,11 @@ pub struct PageRange {
 }
 
 impl TablePlan {
+    /// The share of its bytes that one part stands for, about.
+    pub fn part_bytes(&self) -> u64 {
+        self.bytes / (self.parts.len().max(1) as u64)
+    }
+
     /// `schema.table`, for messages.
     pub fn qualified_name(&self) -> String {
         format!("{}.{}", self.schema, self.name)
@@ -166,6 +173,7 @@ pub async fn plan_tables(
             // A condition is worked out once, and not again for each part.
             Rows::Where(_) => split(count(pages).min(1), 0),
         },
+        bytes: count(bytes),
         rows,
     });
     Ok(planned.collect())
@@ -287,6 +295,7 @@ mod tests {
             columns: vec![column("id"), column("Größe")],
             rows: Rows::All,
             parts: Vec::new(),
+            bytes: 0,
         };
         assert_eq!(
             table.copy_out_sql(PageRange { first: 4, end: Some(8) }),

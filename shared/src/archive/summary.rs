@@ -5,17 +5,14 @@
 //! and `summary/rows-42_expires-20270219T020000Z_label-before%20release` has the rest; with `_partial` before
 //! `_label` for a backup of a window.
 
-use std::collections::BTreeMap;
-use std::str::FromStr;
-
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::error::ArchiveError;
+use super::inventory::list_folders;
 use super::kind::BackupKind;
-use super::manifest::MANIFEST;
-use super::names::{BACKUPS_PREFIX, BackupId, encode_component, key_timestamp, parse_key_timestamp};
+use super::names::{BackupId, encode_component, key_timestamp, parse_key_timestamp};
 use super::store::ObjectStore;
 
 const FOLDER: &str = "summary/";
@@ -46,7 +43,7 @@ impl Summary {
         format!("{FOLDER}rows-{}_expires-{expires_at}{partial}_label-{label}", self.rows)
     }
 
-    fn parse(key: &str) -> Option<Self> {
+    pub(super) fn parse(key: &str) -> Option<Self> {
         let rest = key.strip_prefix(FOLDER)?.strip_prefix("rows-")?;
         let (rows, rest) = rest.split_once("_expires-")?;
         let (expires_at, label) = rest.split_once("_label-")?;
@@ -109,50 +106,17 @@ pub struct BackupList {
     pub incomplete: Vec<String>,
 }
 
-#[derive(Default)]
-struct Folder {
-    bytes: u64,
-    sealed: bool,
-    summary: Option<Summary>,
-}
-
 /// Lists the backups of a bucket from names and sizes alone.
 ///
 /// # Errors
 /// [`ArchiveError::Store`].
 pub async fn list_backups(store: &impl ObjectStore) -> Result<BackupList, ArchiveError> {
-    let mut folders: BTreeMap<BackupId, Folder> = BTreeMap::new();
-    store
-        .list(BACKUPS_PREFIX, |object| {
-            let Some((folder, key)) =
-                object.key.strip_prefix(BACKUPS_PREFIX).and_then(|rest| rest.split_once('/'))
-            else {
-                return;
-            };
-            let Ok(id) = BackupId::from_str(folder) else { return };
-            let folder = folders.entry(id).or_default();
-            folder.bytes += object.bytes;
-            folder.sealed |= key == MANIFEST;
-            folder.summary = folder.summary.take().or_else(|| Summary::parse(key));
-        })
-        .await?;
     let mut list = BackupList::default();
-    for (id, folder) in folders.into_iter().rev() {
-        if !folder.sealed {
-            list.incomplete.push(id.to_string());
-            continue;
+    for folder in list_folders(store, "").await?.into_iter().rev() {
+        match folder.listed() {
+            Some(backup) => list.backups.push(backup),
+            None => list.incomplete.push(folder.id.to_string()),
         }
-        list.backups.push(ListedBackup {
-            backup_type: id.backup_type().to_owned(),
-            partial: folder.summary.as_ref().is_some_and(|summary| summary.partial),
-            status: "completed",
-            label: folder.summary.as_ref().and_then(|summary| summary.label.clone()),
-            record_count: folder.summary.as_ref().map(|summary| summary.rows),
-            file_size_bytes: folder.bytes,
-            created_at: id.created_at(),
-            expires_at: folder.summary.as_ref().map(|summary| summary.expires_at),
-            backup_id: id.to_string(),
-        });
     }
     Ok(list)
 }

@@ -114,7 +114,7 @@ async fn digest_part(
         }
     });
     let sql = table.copy_out_sql(table.parts[part]);
-    let (read, digest) = tokio::join!(read_rows(connection, &name, &sql, batches_in), digester);
+    let (read, digest) = tokio::join!(read_rows(connection, &name, &sql, batches_in, |_, _| ()), digester);
     read?;
     digest.ok().flatten().ok_or_else(interrupted)
 }

@@ -3,10 +3,13 @@
 use std::future::Future;
 
 use bytes::Bytes;
+use time::OffsetDateTime;
 
+mod removal;
 mod s3;
 mod upload;
 
+pub use removal::{Lock, UnfinishedUpload};
 pub use s3::S3Store;
 pub use upload::{OpenUploads, PIECE_BYTES, upload_stream};
 
@@ -17,6 +20,8 @@ pub struct ListedObject {
     pub key: String,
     /// Its size.
     pub bytes: u64,
+    /// When it was stored, by the store's clock.
+    pub modified_at: Option<OffsetDateTime>,
 }
 
 /// A piece of a multipart upload that the store has.
@@ -135,6 +140,10 @@ pub enum StoreErrorKind {
     ChecksumMismatch,
     /// An object is larger than it can be.
     TooLarge,
+    /// The clocks of the store and of this process are too far apart.
+    ClockSkew,
+    /// This store has no such function.
+    Unsupported,
     /// The store cannot be reached, or fails.
     Unavailable,
 }
@@ -150,6 +159,8 @@ impl StoreError {
             StoreErrorKind::Full => "make room or raise the quota, then run again",
             StoreErrorKind::ChecksumMismatch => "run again; if it stays, check the network in between",
             StoreErrorKind::TooLarge => "the object is not what it should be",
+            StoreErrorKind::ClockSkew => "set the clock of the machine that this runs on",
+            StoreErrorKind::Unsupported => "use a store that has it",
             StoreErrorKind::Unavailable => "check that the store can be reached, then run again",
         };
         Self { kind, operation: operation.into(), reason: format!("{}; {remedy}", reason.into()) }
@@ -165,6 +176,8 @@ impl StoreError {
             StoreErrorKind::Full => "StoreFull",
             StoreErrorKind::ChecksumMismatch => "StoreChecksumMismatch",
             StoreErrorKind::TooLarge => "ObjectTooLarge",
+            StoreErrorKind::ClockSkew => "ClockSkew",
+            StoreErrorKind::Unsupported => "StoreUnsupported",
             StoreErrorKind::Unavailable => "StoreUnavailable",
         }
     }

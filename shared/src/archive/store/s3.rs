@@ -2,12 +2,13 @@
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 
 use super::{ListedObject, ObjectReader, ObjectStore, Piece, StoreError, StoreErrorKind};
 use crate::config::Env;
@@ -15,8 +16,8 @@ use crate::config::Env;
 /// One bucket.
 #[derive(Clone)]
 pub struct S3Store {
-    client: Client,
-    bucket: String,
+    pub(super) client: Client,
+    pub(super) bucket: String,
 }
 
 impl S3Store {
@@ -34,7 +35,7 @@ impl S3Store {
         Self { client, bucket }
     }
 
-    fn error<E>(&self, operation: &str, key: &str, error: &SdkError<E>) -> StoreError
+    pub(super) fn error<E>(&self, operation: &str, key: &str, error: &SdkError<E>) -> StoreError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
@@ -51,15 +52,22 @@ impl S3Store {
     }
 }
 
+/// A time of the SDK's, to the second.
+pub(super) fn instant(time: &DateTime) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(time.secs()).ok()
+}
+
 /// What S3's error codes and HTTP statuses mean to a backup. 507 and the quota codes are those of
 /// S3-compatible stores: S3 itself is never full.
-fn kind_of(code: Option<&str>, status: Option<u16>) -> StoreErrorKind {
+pub(super) fn kind_of(code: Option<&str>, status: Option<u16>) -> StoreErrorKind {
     match (code, status) {
         (Some("NoSuchKey" | "NotFound" | "NoSuchUpload"), _) => StoreErrorKind::NotFound,
         (Some("NoSuchBucket"), _) => StoreErrorKind::NoBucket,
         (Some("PreconditionFailed" | "ConditionalRequestConflict"), _) | (_, Some(412)) => {
             StoreErrorKind::Taken
         }
+        (Some("RequestTimeTooSkewed" | "RequestExpired"), _) => StoreErrorKind::ClockSkew,
+        (Some("NotImplemented"), _) | (_, Some(501)) => StoreErrorKind::Unsupported,
         (Some("BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch"), _) => {
             StoreErrorKind::ChecksumMismatch
         }
@@ -190,8 +198,9 @@ impl ObjectStore for S3Store {
             let page = page.map_err(|error| self.error("list", prefix, &error))?;
             for object in page.contents.unwrap_or_default() {
                 let bytes = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+                let modified_at = object.last_modified.as_ref().and_then(instant);
                 if let Some(key) = object.key {
-                    visit(ListedObject { key, bytes });
+                    visit(ListedObject { key, bytes, modified_at });
                 }
             }
         }
@@ -285,6 +294,8 @@ mod tests {
             (None, Some(507), StoreErrorKind::Full),
             (Some("QuotaExceeded"), Some(400), StoreErrorKind::Full),
             (Some("SlowDown"), Some(503), StoreErrorKind::Unavailable),
+            (Some("RequestTimeTooSkewed"), Some(403), StoreErrorKind::ClockSkew),
+            (Some("NotImplemented"), Some(501), StoreErrorKind::Unsupported),
             (Some("PreconditionFailed"), Some(412), StoreErrorKind::Taken),
             (None, None, StoreErrorKind::Unavailable),
         ] {
