@@ -2,12 +2,17 @@
 //!
 //! Every module has an error type of its own; at the door each becomes a [`Failure`]: a stable
 //! `error_type` that alarms and scripts may match on, and a message that names the operation, the object
-//! and the remedy. Lambda shows both to the caller as `errorType` and `errorMessage`.
+//! and the remedy. Lambda shows both to the caller as `errorType` and `errorMessage`. Where a check found something, what
+//! follows [`FINDINGS`] in the message is that as JSON, for scripts.
 
 use std::error::Error;
 use std::fmt;
 
 use lambda_runtime::Diagnostic;
+use serde::Serialize;
+
+/// Parts the sentence of a message from its JSON.
+pub const FINDINGS: &str = " Findings: ";
 
 /// Why an invocation did not do its work.
 #[derive(Debug)]
@@ -15,12 +20,13 @@ pub struct Failure {
     error_type: &'static str,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
+    findings: Option<serde_json::Value>,
 }
 
 impl Failure {
     /// A failure with its stable type (PascalCase, never renamed) and a message: operation, object, remedy.
     pub fn new(error_type: &'static str, message: impl Into<String>) -> Self {
-        Self { error_type, message: message.into(), source: None }
+        Self { error_type, message: message.into(), source: None, findings: None }
     }
 
     /// The caller's request cannot be understood or carried out as it stands.
@@ -33,6 +39,18 @@ impl Failure {
     pub fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
         self
+    }
+
+    /// Adds what a check found, as JSON at the end of the message. The caller keeps it short: samples and counts.
+    #[must_use]
+    pub fn with_findings(mut self, findings: &impl Serialize) -> Self {
+        self.findings = serde_json::to_value(findings).ok();
+        self
+    }
+
+    /// What a check found.
+    pub fn findings(&self) -> Option<&serde_json::Value> {
+        self.findings.as_ref()
     }
 
     /// The stable type, for alarms and scripts.
@@ -54,7 +72,10 @@ impl fmt::Display for Failure {
             }
             cause = error.source();
         }
-        Ok(())
+        match &self.findings {
+            None => Ok(()),
+            Some(findings) => write!(f, "{FINDINGS}{findings}"),
+        }
     }
 }
 
@@ -81,5 +102,14 @@ mod tests {
         let diagnostic = Diagnostic::from(failure);
         assert_eq!(diagnostic.error_type, "StoreUnavailable");
         assert_eq!(diagnostic.error_message, "write part 3: try again: disk on fire");
+    }
+
+    #[test]
+    fn findings_are_json_at_the_end_of_the_message() {
+        let failure = Failure::new("InvariantBroken", "check the rows: 1 rule is broken.")
+            .with_findings(&serde_json::json!({"broken": 1}));
+        let message = Diagnostic::from(failure).error_message;
+        let (_, findings) = message.split_once(FINDINGS).expect("findings");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(findings).expect("JSON")["broken"], 1);
     }
 }

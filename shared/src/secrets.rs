@@ -10,6 +10,7 @@
 //! A value that is not as expected is an error that names the secret and the field, never its content.
 
 mod cached;
+mod dates;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use self::cached::{Cached, REFRESH_INTERVAL};
+pub use self::dates::SecretDates;
 use crate::failure::Failure;
 
 /// Where secrets come from.

@@ -35,7 +35,11 @@ VARIABLES = {
         "BACKUP_RETENTION_DAYS_TICKETS", "BACKUP_RETENTION_DAYS_TABLES", "BACKUP_PITR_DAYS", "BACKUP_CONNECTIONS",
         "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
-    "Verify": {"RUST_LOG", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID"},
+    "Verify": {
+        "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID", "STRIPE_API_SECRET_ID",
+        "STRIPE_WEBHOOK_SECRET_ID", "BACKUP_RPO_HOURS", "RECOUP_SECRET_DAYS", "RESTORE_CONNECTIONS",
+        "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
+    },
     "Restore": {"RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID", "RESTORE_CONNECTIONS"},
     "Reconcile": {
         "RUST_LOG", "DATABASE_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE", "STRIPE_ACCOUNTS",
@@ -55,6 +59,10 @@ SCHEDULES = {
         {"action": "prune", "dry_run": False, "actor": "schedule", "reason": "daily prune"},
     ),
     "VerifyLatestDaily": ("Verify", {"action": "full", "backup_id": "latest"}),
+    "VerifyDrillWeekly": ("Verify", {"action": "drill"}),
+    "VerifyDatabaseDaily": ("Verify", {"action": "database"}),
+    "VerifySchemaDaily": ("Verify", {"action": "schema"}),
+    "VerifyHealthEveryFifteenMinutes": ("Verify", {"action": "health"}),
     "ReconcileEventsHourly": ("Reconcile", {"action": "events", "dry_run": False}),
     "ReconcileRetryEveryFiveMinutes": ("Reconcile", {"action": "retry", "dry_run": False}),
 }
@@ -112,7 +120,17 @@ def policies(full):
             failed,
             *key("kms:GenerateDataKey kms:Decrypt"),
         ],
-        "Verify": [log("Verify"), secrets("BackupKeySecret"), *reading, failed, *key("kms:Decrypt")],
+        "Verify": [
+            log("Verify"),
+            secrets(database, "BackupKeySecret"),
+            allow(
+                "secretsmanager:DescribeSecret",
+                [database, "BackupKeySecret", "StripeApiSecret", "StripeWebhookSecret"],
+            ),
+            *reading,
+            failed,
+            *key("kms:Decrypt"),
+        ],
         "Restore": [log("Restore"), secrets(database, "BackupKeySecret"), *reading, *key("kms:Decrypt")],
         "Reconcile": [log("Reconcile"), secrets(database, "StripeApiSecret"), failed],
     }
@@ -207,7 +225,8 @@ SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebh
 PUBLIC = {
     "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
     "BackupRetentionDaysFull", "BackupRetentionDaysPayments", "BackupRetentionDaysOrders",
-    "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "2", "MetricsNamespace",
+    "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "2", "BackupRpoHours",
+    "SecretMaxAgeDays", "MetricsNamespace",
     "Stack=${AWS::StackName}", "none", "transaction",
 }
 

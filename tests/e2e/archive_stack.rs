@@ -42,6 +42,17 @@ pub async fn execute(url: &str, sql: &str) {
     connection.close().await.unwrap();
 }
 
+/// Puts in every kind of value and of name that a backup carries.
+pub async fn every_kind_of_value(stack: &Stack) {
+    let values = include_str!("schemas/values.sql");
+    // Many rows are the business of other tests.
+    let few = values.replace("generate_series(1, 300000)", "generate_series(1, 3000)");
+    assert_ne!(values, few);
+    for sql in [include_str!("schemas/awkward.sql"), include_str!("schemas/names.sql"), &few] {
+        execute(&stack.database_url, sql).await;
+    }
+}
+
 /// Names of the databases that look like a restore's.
 pub async fn databases_like(stack: &Stack, pattern: &str) -> Vec<String> {
     let mut connection = PgConnection::connect(stack.postgres.url()).await.unwrap();

@@ -79,9 +79,9 @@ async fn an_unpaid_checkout_grants_nothing_until_it_is_paid() {
     let paid = checkout("evt_paid", "async_payment_succeeded", 86_400, "paid");
     let failed = checkout("evt_failed", "async_payment_failed", 86_400, "unpaid");
 
-    apply(&stack, &http, &[completed.clone()]).await;
+    apply(&stack, &http, std::slice::from_ref(&completed)).await;
     assert_eq!((&*row(&stack, status).await, grants(&stack).await), ("pending", (0, 0)));
-    apply(&stack, &http, &[paid.clone()]).await;
+    apply(&stack, &http, std::slice::from_ref(&paid)).await;
     assert_eq!((&*row(&stack, status).await, grants(&stack).await), ("paid", (5, 0)));
     same_rows_in_any_order(&stack, &http, &[completed.clone(), paid]).await;
     assert_eq!((&*row(&stack, status).await, grants(&stack).await), ("paid", (5, 0)));

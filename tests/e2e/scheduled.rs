@@ -78,7 +78,9 @@ async fn a_delivery_while_the_first_runs_says_so_and_one_after_its_death_makes_t
     let payload = delivery(10);
     let second = async {
         gate.until_waiting(1).await;
-        let second = succeed(&stack, "backup", payload.clone()).await;
+        let answer = succeed(&stack, "backup", payload.clone());
+        let second = tokio::time::timeout(std::time::Duration::from_secs(60), answer).await;
+        let second = second.expect("it is told at once, and does not wait with the first");
         stack.lambda.kill("backup").unwrap();
         second
     };

@@ -97,7 +97,12 @@ impl Contract<'_> {
             }
             "verify" => {
                 environment.extend(bucket);
-                environment.push(key);
+                environment.extend([
+                    database,
+                    key,
+                    ("STRIPE_API_SECRET_ID", self.secrets.id(API_SECRET)),
+                    ("STRIPE_WEBHOOK_SECRET_ID", self.secrets.id(WEBHOOK_SECRET)),
+                ]);
             }
             "reconcile" => {
                 environment.extend(stripe);

@@ -20,6 +20,14 @@ pub fn venv_program(name: &str) -> Result<PathBuf> {
     }
 }
 
+/// A program of the machine, or one that `tests/setup` put into `.venv` for want of it.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        std::env::split_paths(&path).map(|directory| directory.join(name)).find(|program| program.is_file());
+    found.map_or_else(|| venv_program(name), Ok)
+}
+
 /// A binary of this workspace, built with the same profile as the running program: `target/<profile>/<name>`.
 pub fn built_binary(name: &str) -> Result<PathBuf> {
     let running = std::env::current_exe().map_err(Error::io("find the running program"))?;

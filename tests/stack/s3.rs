@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
@@ -13,9 +14,10 @@ use aws_sdk_s3::primitives::ByteStream;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use http::{Method, StatusCode};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
@@ -58,6 +60,8 @@ pub struct S3 {
     bucket: String,
     client: Client,
     root: PathBuf,
+    /// Keys that were asked for, in order.
+    reads: Arc<Mutex<Vec<String>>>,
 }
 
 impl S3 {
@@ -69,7 +73,12 @@ impl S3 {
         let mut builder = S3ServiceBuilder::new(files);
         builder.set_auth(SimpleAuth::from_single(key.id.clone(), key.secret.clone()));
         let service = builder.build();
-        let router = Router::new().fallback(move |request| answer(service.clone(), request));
+        let reads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = Arc::clone(&reads);
+        let router = Router::new().fallback(move |request: Request| {
+            note_read(&noted, &request);
+            answer(service.clone(), request)
+        });
         let address: SocketAddr = serve(handle, router, std::future::pending())?;
         let endpoint = format!("http://{address}");
         let config = aws_sdk_s3::Config::builder()
@@ -84,6 +93,7 @@ impl S3 {
             bucket: bucket.to_owned(),
             client: Client::from_conf(config),
             root: root.to_owned(),
+            reads,
         };
         s3.client
             .create_bucket()
@@ -107,6 +117,11 @@ impl S3 {
     /// The real AWS client, path style, with this stack's keys.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The keys of all requests to read an object since the last call, answered or not, in order; percent-encoded.
+    pub fn take_reads(&self) -> Vec<String> {
+        std::mem::take(&mut *self.reads.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All objects whose key starts with `prefix`, in the order of their keys.
@@ -186,7 +201,33 @@ impl S3 {
     }
 }
 
+/// Notes the key where a request reads an object.
+fn note_read(reads: &Mutex<Vec<String>>, request: &Request) {
+    let key = request.uri().path().trim_start_matches('/').split_once('/').map(|(_bucket, key)| key);
+    if let (&Method::GET, Some(key)) = (request.method(), key.filter(|key| !key.is_empty())) {
+        reads.lock().unwrap_or_else(PoisonError::into_inner).push(key.to_owned());
+    }
+}
+
+/// Lists with names as they are. Asked for them URL-encoded, as the AWS CLI asks, `s3s-fs` says that they are and does
+/// not encode them: a client that believed it would look for another key than the one with a `%` in it.
+async fn with_plain_names(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let text = String::from_utf8_lossy(&body).replace("<EncodingType>url</EncodingType>", "");
+    parts.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(text))
+}
+
 async fn answer(service: S3Service, request: Request) -> Response {
+    let is_encoded_list = request.uri().query().is_some_and(|query| query.contains("encoding-type=url"));
+    let response = serve_request(service, request).await;
+    if is_encoded_list { with_plain_names(response).await } else { response }
+}
+
+async fn serve_request(service: S3Service, request: Request) -> Response {
     match service.call(request.map(s3s::Body::http_body_unsync)).await {
         Ok(response) => response.map(Body::new),
         Err(error) => {

@@ -88,9 +88,9 @@ impl<S: SecretStore + Sync> Backup<S> {
             schemas: self.schemas.clone(),
             connections: self.connections.max(1),
         };
-        let Make { selection, label, scheduled_at } = make;
+        let Make { selection, label, format, scheduled_at } = make;
         let kind = selection.kind;
-        let wanted = Wanted { selection, label, retention: self.retention.of(kind), scheduled_at };
+        let wanted = Wanted { selection, label, format, retention: self.retention.of(kind), scheduled_at };
         let outcome = source.make(wanted, deadline).await?;
         // What the alarms on missing backups count; a window is none of the backups that a schedule promises.
         if let Outcome::Made(made) = &outcome

@@ -2,6 +2,7 @@
 
 use recoup::archive::backup::{BackupMade, Outcome};
 use recoup::archive::manifest::SelectionEntry;
+use recoup::archive::format::TableFormat;
 use recoup::archive::summary::ListedBackup;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -86,6 +87,7 @@ pub struct MadeReply {
     label: Option<String>,
     /// Whether it holds the rows of a window only: to merge, never to promote.
     partial: bool,
+    format: TableFormat,
     record_count: u64,
     /// Bytes of all its objects, as `list` and `recoup.backups` have them.
     file_size_bytes: u64,
@@ -124,6 +126,7 @@ fn made_reply(made: BackupMade) -> MadeReply {
         backup_type: manifest.backup_type,
         status: "completed",
         label: manifest.label,
+        format: manifest.table_format,
         record_count: manifest.totals.rows,
         created_at: manifest.started_at,
         expires_at: manifest.expires_at,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use recoup::archive::format::TableFormat;
 use recoup::archive::kind::BackupKind;
 use recoup::archive::selection::{Selection, Window};
 use recoup::archive::summary::check_label;
@@ -42,6 +43,8 @@ pub struct MakeRequest {
     date_from: Option<String>,
     date_to: Option<String>,
     created_columns: Option<BTreeMap<String, Option<String>>>,
+    #[serde(default)]
+    format: TableFormat,
     #[serde(default, deserialize_with = "instant")]
     scheduled_at: Option<OffsetDateTime>,
 }
@@ -71,7 +74,7 @@ impl<'de> Deserialize<'de> for BackupRequest {
 
 impl Request for BackupRequest {
     const ACCEPTS: &'static str = "backup_type \"full\", \"payments\", \"orders\", \"tickets\", or \"tables\" with tables, a \
-        list of names; with any of them a label of up to 60 bytes, for the rows of a window of time date_from, date_to (by \
+        list of names; with any of them a label of up to 60 bytes, a format (\"copy\", the default, \"csv\" or \"json\"), for the rows of a window of time date_from, date_to (by \
         default now) and created_columns, which column dates the rows of a table, and, from a schedule, scheduled_at; or \
         action \"list\"; \"status\" with backup_id (an id or \"latest\"); \"prune\" with dry_run (default true), actor, \
         reason, older_than_days, more_than_half, without_recovery_points; \"rebuild\" with dry_run (default false)";
@@ -85,6 +88,8 @@ pub(crate) struct Make {
     pub(crate) selection: Selection,
     /// What the operator calls it.
     pub(crate) label: Option<String>,
+    /// How rows are written.
+    pub(crate) format: TableFormat,
     /// The time that a schedule meant.
     pub(crate) scheduled_at: Option<OffsetDateTime>,
 }
@@ -106,8 +111,8 @@ impl MakeRequest {
         if let Some(label) = &self.label {
             check_label(label)?;
         }
-        let (label, scheduled_at) = (self.label.clone(), self.scheduled_at);
-        Ok(Make { selection: self.selection(kind).map_err(refuse)?, label, scheduled_at })
+        let (label, format, scheduled_at) = (self.label.clone(), self.format, self.scheduled_at);
+        Ok(Make { selection: self.selection(kind).map_err(refuse)?, label, format, scheduled_at })
     }
 
     /// Which part of the database is asked for.
@@ -177,6 +182,8 @@ mod tests {
             json!({"action": "compact"}),
             json!({"action": 7}),
             json!({"action": "list", "backup_type": "full"}),
+            json!({"action": "list", "format": "csv"}),
+            json!({"backup_type": "full", "format": "xml"}),
             json!({"label": "x"}),
             json!({"backup_type": "full", "label": ""}),
             json!({"backup_type": "full", "labl": "x"}),
@@ -209,6 +216,7 @@ mod tests {
             json!({"backup_type": "payments", "date_from": null}),
             json!({"backup_type": "orders", "date_from": "2026-11-01T00:00:00+01:00"}),
             json!({"backup_type": "tickets"}),
+            json!({"backup_type": "full", "format": "json"}),
             json!({"action": "list"}),
             json!({"action": "status", "backup_id": "latest"}),
             json!({"action": "rebuild"}),

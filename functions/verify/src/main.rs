@@ -8,6 +8,8 @@ use verify::Verify;
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-    let verify = Verify::from_env(recoup::config::Env::from_process(), &aws, SecretsManager::new(&aws));
+    let secrets = SecretsManager::new(&aws);
+    let output = Box::new(std::io::stdout());
+    let verify = Verify::from_env(recoup::config::Env::from_process(), &aws, secrets, output);
     invocation::serve(verify).await
 }

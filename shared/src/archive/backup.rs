@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::backup_progress::{self, Reached};
 use super::encryption::Encryption;
 use super::error::ArchiveError;
+use super::format::TableFormat;
 use super::inventory::Folder;
 use super::kind::BackupKind;
 use super::manifest::{Manifest, PartEntry};
@@ -50,6 +51,8 @@ pub struct Wanted {
     pub selection: Selection,
     /// What the operator calls it.
     pub label: Option<String>,
+    /// How rows are written.
+    pub format: TableFormat,
     /// How long it is kept.
     pub retention: time::Duration,
     /// The time that a schedule meant: then several deliveries of the same make one backup.
@@ -101,6 +104,7 @@ impl<S: ObjectStore> BackupSource<S> {
         let destination = Arc::new(Destination {
             store: Arc::clone(&self.store),
             backup_id: BackupId::new(started_at, backup_type, digits),
+            format: wanted.format,
             encryption: self.encryption.clone(),
             uploads: OpenUploads::default(),
             progress: Arc::default(),

@@ -1,4 +1,4 @@
-//! Stored bytes back to rows: SHA-256, age, zstd, digest, on a blocking thread.
+//! Stored bytes back to rows: SHA-256, age, zstd, format, digest, on a blocking thread.
 
 use std::io::{self, Read};
 
@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::digest::{LineDigester, LineError, TableDigest};
 use super::encode::Flow;
 use super::encryption::Decryption;
+use super::format::{FormatError, RowDecoder};
 use super::manifest::PartEntry;
 
 /// How many bytes of rows are handed on at a time.
@@ -26,7 +27,7 @@ pub enum DecodeError {
 }
 
 /// Reads one part from `stored`, proves it equal to `expected` in every respect, and hands its rows to
-/// `take_rows`. Blocks its thread.
+/// `take_rows` as lines of COPY text. Blocks its thread.
 ///
 /// Rows are handed on as they are decoded, so the last of them may have been given away before the end
 /// shows that the object is damaged: whoever takes them commits only after `Ok`. Within a stream age
@@ -38,12 +39,12 @@ pub enum DecodeError {
 pub fn decode_rows(
     stored: mpsc::Receiver<Flow<Bytes>>,
     expected: &PartEntry,
-    columns: usize,
+    rows: RowDecoder,
     decryption: &Decryption,
     mut take_rows: impl FnMut(Vec<u8>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
     let mut source = Source::new(stored);
-    let decoded = decode(&mut source, columns, decryption, &mut take_rows);
+    let decoded = decode(&mut source, rows, decryption, &mut take_rows);
     source.drain()?;
     source.prove(expected.bytes_stored, &expected.sha256)?;
     let (digest, bytes_raw) = decoded?;
@@ -64,13 +65,13 @@ pub fn decode_rows(
 
 fn decode(
     source: &mut Source,
-    columns: usize,
+    mut rows: RowDecoder,
     decryption: &Decryption,
     take_rows: &mut impl FnMut(Vec<u8>) -> Result<(), DecodeError>,
 ) -> Result<(TableDigest, u64), DecodeError> {
     let opened = open(source, decryption).map_err(|error| unreadable(&error))?;
     let mut decoder = zstd::Decoder::new(opened).map_err(|error| unreadable(&error))?;
-    let mut lines = LineDigester::new(columns);
+    let mut lines = LineDigester::new(rows.columns());
     let mut bytes_raw = 0;
     loop {
         let mut batch = Vec::with_capacity(BATCH_BYTES);
@@ -80,10 +81,12 @@ fn decode(
             .read_to_end(&mut batch)
             .map_err(|error| unreadable(&error))?;
         if batch.is_empty() {
-            return Ok((lines.finish().map_err(|error| misshapen(&error))?, bytes_raw));
+            rows.finish()?;
+            return Ok((lines.finish()?, bytes_raw));
         }
         bytes_raw += batch.len() as u64;
-        lines.update(&batch).map_err(|error| misshapen(&error))?;
+        let batch = rows.decode(batch)?;
+        lines.update(&batch)?;
         take_rows(batch)?;
     }
 }
@@ -119,8 +122,16 @@ fn unreadable(error: &io::Error) -> DecodeError {
     }
 }
 
-fn misshapen(error: &LineError) -> DecodeError {
-    DecodeError::Damaged(error.to_string())
+impl From<LineError> for DecodeError {
+    fn from(error: LineError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+impl From<FormatError> for DecodeError {
+    fn from(error: FormatError) -> Self {
+        Self::Damaged(error.to_string())
+    }
 }
 
 /// Marks the end of a stream that was not the end of the object.
@@ -204,22 +215,33 @@ mod tests {
     use super::*;
     use crate::archive::encode::{Encoded, encode_rows};
     use crate::archive::encryption::Encryption;
+    use crate::archive::format::TableFormat;
+    use crate::archive::manifest::Column;
 
+    const FORMATS: [TableFormat; 3] = [TableFormat::Copy, TableFormat::Csv, TableFormat::Json];
     const ROWS: &[u8] = b"1\ta\n2\tb\n3\t\\N\n";
 
     struct Stored {
+        format: TableFormat,
         bytes: Vec<u8>,
         entry: PartEntry,
         decryption: Decryption,
     }
 
-    fn encode(encryption: &Encryption) -> (Vec<u8>, Encoded) {
+    fn table(columns: usize) -> Vec<Column> {
+        (0..columns)
+            .map(|column| Column { name: format!("c{column}"), data_type: "text".to_owned() })
+            .collect()
+    }
+
+    fn encode(format: TableFormat, encryption: &Encryption) -> (Vec<u8>, Encoded) {
         let (batches_in, batches_out) = mpsc::channel(4);
         let (stored_in, mut stored_out) = mpsc::channel(4);
         batches_in.try_send(Flow::Chunk(ROWS[..6].to_vec())).expect("room");
         batches_in.try_send(Flow::Chunk(ROWS[6..].to_vec())).expect("room");
         batches_in.try_send(Flow::End).expect("room");
-        let encoded = encode_rows(batches_out, stored_in, 2, encryption).expect("encoded");
+        let encoded =
+            encode_rows(batches_out, stored_in, 2, format.encoder(&table(2)), encryption).expect("encoded");
         let mut bytes = Vec::new();
         while let Ok(Flow::Chunk(chunk)) = stored_out.try_recv() {
             bytes.extend_from_slice(&chunk);
@@ -227,7 +249,7 @@ mod tests {
         (bytes, encoded)
     }
 
-    fn stored(encrypted: bool) -> Stored {
+    fn stored(format: TableFormat, encrypted: bool) -> Stored {
         let identity = age::x25519::Identity::generate();
         let recipient = identity.to_public().to_string().parse().expect("its own recipient");
         let (encryption, decryption) = if encrypted {
@@ -235,7 +257,7 @@ mod tests {
         } else {
             (Encryption::None, Decryption::None)
         };
-        let (bytes, encoded) = encode(&encryption);
+        let (bytes, encoded) = encode(format, &encryption);
         let entry = PartEntry {
             key: "part".to_owned(),
             rows: encoded.digest.rows,
@@ -244,7 +266,7 @@ mod tests {
             bytes_stored: encoded.bytes_stored,
             sha256: hex::encode(encoded.sha256),
         };
-        Stored { bytes, entry, decryption }
+        Stored { format, bytes, entry, decryption }
     }
 
     fn decode(stored: &Stored, bytes: &[u8], columns: usize, whole: bool) -> Result<Vec<u8>, DecodeError> {
@@ -257,7 +279,8 @@ mod tests {
         }
         drop(stored_in);
         let mut rows = Vec::new();
-        decode_rows(stored_out, &stored.entry, columns, &stored.decryption, |batch| {
+        let decoder = stored.format.decoder(&table(columns));
+        decode_rows(stored_out, &stored.entry, decoder, &stored.decryption, |batch| {
             rows.extend_from_slice(&batch);
             Ok(())
         })?;
@@ -266,8 +289,8 @@ mod tests {
 
     #[test]
     fn rows_come_back_to_the_byte() {
-        for encrypted in [true, false] {
-            let stored = stored(encrypted);
+        for (format, encrypted) in FORMATS.into_iter().flat_map(|format| [(format, true), (format, false)]) {
+            let stored = stored(format, encrypted);
             assert_eq!(stored.entry.rows, 3);
             assert_eq!(stored.entry.bytes_stored, stored.bytes.len() as u64);
             assert_eq!(decode(&stored, &stored.bytes, 2, true).expect("whole"), ROWS);
@@ -276,8 +299,8 @@ mod tests {
 
     #[test]
     fn any_changed_byte_is_damage_and_gives_no_ok() {
-        for encrypted in [true, false] {
-            let stored = stored(encrypted);
+        for (format, encrypted) in FORMATS.into_iter().flat_map(|format| [(format, true), (format, false)]) {
+            let stored = stored(format, encrypted);
             for position in 0..stored.bytes.len() {
                 let mut damaged = stored.bytes.clone();
                 damaged[position] ^= 1;
@@ -291,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_breaks_off_is_not_called_damage() {
-        let stored = stored(true);
+        let stored = stored(TableFormat::Copy, true);
         for length in [0, 10, stored.bytes.len()] {
             let error = decode(&stored, &stored.bytes[..length], 2, false).expect_err("broken off");
             assert!(matches!(error, DecodeError::CutOff), "{length}: {error}");
@@ -300,7 +323,7 @@ mod tests {
 
     #[test]
     fn what_was_written_wrongly_is_found_though_its_bytes_are_unchanged() {
-        let mut stored = stored(true);
+        let mut stored = stored(TableFormat::Copy, true);
         assert!(decode(&stored, &stored.bytes, 3, true).is_err(), "another shape");
         stored.entry.rows = 4;
         assert!(decode(&stored, &stored.bytes, 2, true).is_err(), "another count");

@@ -1,4 +1,4 @@
-//! Rows to stored bytes: digest, zstd, age, SHA-256, on a blocking thread.
+//! Rows to stored bytes: digest, format, zstd, age, SHA-256, on a blocking thread.
 
 use std::io::{self, Write};
 
@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::digest::{LineDigester, TableDigest};
 use super::encryption::Encryption;
 use super::error::ArchiveError;
+use super::format::RowEncoder;
 
 /// zstd's fastest ordinary level: on payments data it stores as little as level 3 at two thirds of its time.
 pub const ZSTD_LEVEL: i32 = 1;
@@ -32,7 +33,7 @@ pub enum Flow<T> {
 pub struct Encoded {
     /// Rows and their sum.
     pub digest: TableDigest,
-    /// Bytes that went in.
+    /// Bytes of rows in their format, before compression.
     pub bytes_raw: u64,
     /// Bytes that came out.
     pub bytes_stored: u64,
@@ -49,6 +50,7 @@ pub fn encode_rows(
     mut batches: mpsc::Receiver<Flow<Vec<u8>>>,
     stored: mpsc::Sender<Flow<Bytes>>,
     columns: usize,
+    mut rows: RowEncoder,
     encryption: &Encryption,
 ) -> Result<Encoded, ArchiveError> {
     let interrupted = || ArchiveError::Interrupted { operation: "encode a part".to_owned() };
@@ -56,13 +58,15 @@ pub fn encode_rows(
     let mut encoder =
         zstd::Encoder::new(Envelope::new(encryption, sink)?, ZSTD_LEVEL).map_err(|error| failed(&error))?;
     let mut lines = LineDigester::new(columns);
-    let mut bytes_raw = 0;
+    encoder.write_all(rows.header()).map_err(|_| interrupted())?;
+    let mut bytes_raw = rows.header().len() as u64;
     loop {
         match batches.blocking_recv() {
             Some(Flow::Chunk(batch)) => {
-                bytes_raw += batch.len() as u64;
                 lines.update(&batch).map_err(|error| failed(&error))?;
-                encoder.write_all(&batch).map_err(|_| interrupted())?;
+                let text = rows.encode(&batch).map_err(|error| failed(&error))?;
+                bytes_raw += text.len() as u64;
+                encoder.write_all(text).map_err(|_| interrupted())?;
             }
             Some(Flow::End) => break,
             None => return Err(interrupted()),

@@ -29,8 +29,15 @@ impl fmt::Display for Damage {
     }
 }
 
+/// Damaged objects that are named; the others are counted.
+const DAMAGE_NAMED_MAX: usize = 20;
+
 fn listed(damage: &[Damage]) -> String {
-    damage.iter().map(Damage::to_string).collect::<Vec<_>>().join("; ")
+    let named = damage.iter().take(DAMAGE_NAMED_MAX).map(Damage::to_string).collect::<Vec<_>>().join("; ");
+    match damage.len().saturating_sub(DAMAGE_NAMED_MAX) {
+        0 => named,
+        more => format!("{named}; and {more} more"),
+    }
 }
 
 /// Why a backup could not be made, read or restored.
@@ -186,6 +193,18 @@ impl ArchiveError {
         Self::Database { operation: operation.into(), reason: DatabaseReason::of(error) }
     }
 
+    /// The damaged objects, as findings: which backup, how many, the first of them.
+    fn findings(&self) -> Option<serde_json::Value> {
+        match self {
+            Self::BackupDamaged { backup_id, damage } => {
+                let objects = &damage[..damage.len().min(DAMAGE_NAMED_MAX)];
+                Some(serde_json::json!({"backup_id": backup_id, "damaged": damage.len(), "objects": objects}))
+            }
+            Self::CleanedUp { error, .. } => error.findings(),
+            _ => None,
+        }
+    }
+
     /// The stable type for alarms and scripts.
     pub fn error_type(&self) -> &'static str {
         match self {
@@ -228,7 +247,13 @@ impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         match error {
             ArchiveError::Other(failure) => failure,
-            error => Failure::new(error.error_type(), error.to_string()),
+            error => {
+                let failure = Failure::new(error.error_type(), error.to_string());
+                match error.findings() {
+                    None => failure,
+                    Some(findings) => failure.with_findings(&findings),
+                }
+            }
         }
     }
 }
@@ -318,5 +343,21 @@ mod tests {
         assert!(
             message.contains("2 objects are damaged: RESTORE.md (SHA-256 differs); schema.sql.age (missing)")
         );
+        let objects = &failure.findings().expect("findings")["objects"];
+        assert_eq!(objects[1]["object"], "schema.sql.age");
+    }
+
+    #[test]
+    fn of_much_damage_the_first_is_named_and_all_of_it_counted() {
+        let damage = (0..1000).map(|part| Damage::new(format!("data/a.b/{part:05}"), "missing")).collect();
+        let error = ArchiveError::BackupDamaged { backup_id: "x".to_owned(), damage };
+        let failure = Failure::from(error);
+        let message = failure.to_string();
+        assert!(
+            message.contains("1000 objects are damaged") && message.contains("and 980 more"),
+            "{message}"
+        );
+        assert!(!message.contains("00020"), "{message}");
+        assert_eq!(failure.findings().expect("findings")["damaged"], 1000);
     }
 }

@@ -7,7 +7,7 @@
 //!                                  /schema.sql.age                        definitions
 //!                                  /RESTORE.md                            aws + age + zstd + psql, nothing of ours
 //!                                  /summary/rows-…_expires-…_label-…      for listings
-//!                                  /data/<schema>.<table>/<part>.copy.zst.age
+//!                                  /data/<schema>.<table>/<part>.copy.zst.age   or .csv. or .json.
 //! ```
 //!
 //! # Consistency
@@ -40,6 +40,7 @@ pub mod digest;
 pub mod encode;
 pub mod encryption;
 pub mod error;
+pub mod format;
 pub mod instructions;
 pub mod inventory;
 pub mod kind;
@@ -47,7 +48,9 @@ pub mod manifest;
 pub mod names;
 pub mod part;
 pub mod plan;
+pub mod progress;
 pub mod prune;
+pub mod quick;
 pub mod read_rows;
 pub mod reading;
 pub mod rebuild;

@@ -1,7 +1,7 @@
 //! Step two of a backup, *write a part*: a range of a table's rows becomes one object.
 //!
 //! Three stages run at the same time, with a few batches between them: Postgres' rows (async), digest,
-//! zstd and age (a blocking thread), S3 (async). What flows is bounded, so memory is that of a few
+//! format, zstd and age (a blocking thread), S3 (async). What flows is bounded, so memory is that of a few
 //! batches, one compressor and two pieces of an upload, whatever the size of the table.
 
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use super::backup_progress::Progress;
 use super::encode::{Encoded, encode_rows};
 use super::encryption::Encryption;
 use super::error::ArchiveError;
+use super::format::TableFormat;
 use super::manifest::PartEntry;
 use super::names::BackupId;
 use super::plan::TablePlan;
@@ -28,6 +29,8 @@ pub struct Destination<S> {
     pub store: Arc<S>,
     /// The backup, whose folder they are put in.
     pub backup_id: BackupId,
+    /// How rows are stored.
+    pub format: TableFormat,
     /// To whom they are encrypted.
     pub encryption: Encryption,
     /// Uploads that are not complete.
@@ -46,15 +49,15 @@ pub async fn write_part<S: ObjectStore>(
     table: &TablePlan,
     number: usize,
 ) -> Result<PartEntry, ArchiveError> {
-    let key = format!("{}{}", table.part_key(number), destination.encryption.suffix());
+    let key = format!("{}{}", table.part_key(number, destination.format), destination.encryption.suffix());
     let (batches_in, batches_out) = mpsc::channel(WAITING);
     let (stored_in, stored_out) = mpsc::channel(WAITING);
 
     let encoder = {
         let destination = Arc::clone(destination);
-        let columns = table.columns.len();
+        let (columns, encoder) = (table.columns.len(), destination.format.encoder(&table.columns));
         tokio::task::spawn_blocking(move || {
-            encode_rows(batches_out, stored_in, columns, &destination.encryption)
+            encode_rows(batches_out, stored_in, columns, encoder, &destination.encryption)
         })
     };
     let sql = table.copy_out_sql(table.parts[number]);

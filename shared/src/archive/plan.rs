@@ -6,6 +6,7 @@
 use sqlx::{PgConnection, Row};
 
 use super::error::ArchiveError;
+use super::format::TableFormat;
 use super::manifest::{Column, DatabaseTraits, SequenceEntry, Snapshot};
 use super::names::table_folder;
 use super::schema::{self, SchemaDump, SchemaSelection, TableSubset};
@@ -92,8 +93,9 @@ impl TablePlan {
     }
 
     /// The key of a part inside the backup's folder, without the suffix of its encryption.
-    pub fn part_key(&self, number: usize) -> String {
-        format!("data/{}/{number:05}.copy.zst", table_folder(&self.schema, &self.name))
+    pub fn part_key(&self, number: usize, format: TableFormat) -> String {
+        let folder = table_folder(&self.schema, &self.name);
+        format!("data/{folder}/{number:05}.{}.zst", format.extension())
     }
 }
 
@@ -312,6 +314,6 @@ mod tests {
                 .copy_out_sql(PageRange { first: 0, end: None })
                 .ends_with("WHERE ctid >= '(0,0)' AND at > now()) TO STDOUT")
         );
-        assert_eq!(table.part_key(3), "data/shop.Order%20%22items%22/00003.copy.zst");
+        assert_eq!(table.part_key(3, TableFormat::Copy), "data/shop.Order%20%22items%22/00003.copy.zst");
     }
 }

@@ -11,7 +11,7 @@ use super::decode::{DecodeError, decode_rows, decrypt_document, prove_stored};
 use super::encode::Flow;
 use super::encryption::Decryption;
 use super::error::{ArchiveError, Damage};
-use super::manifest::{MANIFEST, MANIFEST_BYTES_MAX, Manifest, PartEntry, StoredObject};
+use super::manifest::{MANIFEST, MANIFEST_BYTES_MAX, Manifest, PartEntry, StoredObject, TableEntry};
 use super::names::BackupId;
 use super::store::{ObjectReader, ObjectStore, StoreError, StoreErrorKind, read_whole};
 
@@ -135,23 +135,25 @@ impl<S: ObjectStore> Backup<S> {
         String::from_utf8(text).map_err(|_| ReadError::Damaged("it is not UTF-8 text".to_owned()))
     }
 
-    /// Reads a part, proves it unchanged, and hands its rows to `rows` (where given) as they come.
+    /// Reads a part of `table`, proves it unchanged, and hands its rows to `rows` (where given) as they come, as
+    /// lines of COPY text.
     /// `Flow::End` follows only when every proof has succeeded.
     ///
     /// # Errors
     /// [`ReadError`]; [`ReadError::CutOff`] where nobody takes the rows any more.
     pub async fn read_part(
         &self,
+        table: &TableEntry,
         part: &PartEntry,
-        columns: usize,
         decryption: &Decryption,
         rows: Option<mpsc::Sender<Flow<Vec<u8>>>>,
     ) -> Result<(), ReadError> {
         let (stored_in, stored_out) = mpsc::channel(WAITING);
         let decoder = {
             let (part, decryption) = (part.clone(), decryption.clone());
+            let decoder = self.manifest.table_format.decoder(&table.columns);
             tokio::task::spawn_blocking(move || {
-                decode_rows(stored_out, &part, columns, &decryption, |batch| match &rows {
+                decode_rows(stored_out, &part, decoder, &decryption, |batch| match &rows {
                     None => Ok(()),
                     Some(rows) => rows.blocking_send(Flow::Chunk(batch)).map_err(|_| DecodeError::CutOff),
                 })?;

@@ -95,7 +95,7 @@ pub async fn seal<S: ObjectStore>(
         started_at: facts.started_at,
         finished_at,
         expires_at: facts.expires_at,
-        table_format: "copy".to_owned(),
+        table_format: destination.format,
         compression: "zstd".to_owned(),
         encryption: encryption.describe(),
         schema: SchemaEntry { object: schema_object, statements: statements(schema, &sql) },

@@ -87,10 +87,13 @@ pub fn quote_qualified(schema: &str, name: &str) -> String {
     format!("{}.{}", quote_ident(schema), quote_ident(name))
 }
 
-/// A text as it stands in SQL.
+/// A text as it stands in SQL, on one line.
 pub fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
-    if text.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+    if !text.contains(['\\', '\n', '\r']) {
+        return format!("'{quoted}'");
+    }
+    format!("E'{}'", quoted.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r"))
 }
 
 #[cfg(test)]
@@ -102,5 +105,6 @@ mod tests {
         assert_eq!(quote_qualified("a.b", r#"we"ird"#), r#""a.b"."we""ird""#);
         assert_eq!(quote_literal("it's"), "'it''s'");
         assert_eq!(quote_literal(r"a\'b"), r"E'a\\''b'");
+        assert_eq!(quote_literal("a\nb\\n"), r"E'a\nb\\n'");
     }
 }

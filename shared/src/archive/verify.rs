@@ -1,4 +1,4 @@
-//! Is a backup whole? Every object of the folder is compared with the manifest.
+//! Is a backup whole? Every byte of the folder is compared with the manifest.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::encryption::{Decryption, Identities};
 use super::error::{ArchiveError, Damage};
 use super::manifest::MANIFEST;
+use super::progress::Progress;
 use super::reading::{Backup, MISSING, ReadError};
 use super::store::ObjectStore;
 
@@ -29,25 +30,6 @@ pub struct Verified {
     pub bytes_raw: u64,
     /// How long it took.
     pub elapsed_seconds: f64,
-}
-
-/// Compares manifest and listing: every object there, with its size, and none besides.
-///
-/// # Errors
-/// [`ArchiveError::BackupDamaged`] naming every object that differs.
-pub async fn verify_quick<S: ObjectStore>(backup: &Backup<S>) -> Result<Verified, ArchiveError> {
-    let began = Instant::now();
-    let damage = backup.check_listing().await?;
-    if !damage.is_empty() {
-        return Err(backup.damaged(damage));
-    }
-    Ok(Verified {
-        objects: backup.manifest.objects().count() as u64 + 1,
-        rows: 0,
-        bytes_stored: 0,
-        bytes_raw: 0,
-        elapsed_seconds: began.elapsed().as_secs_f64(),
-    })
 }
 
 /// Reads every byte: size, SHA-256, decryption, decompression, the shape of each row, counts, digests.
@@ -75,7 +57,8 @@ pub async fn verify_full<S: ObjectStore>(
         let definitions = verify_definitions(&backup, &decryption).await;
         note(&mut damage, &manifest.schema.object.key, definitions)?;
     }
-    verify_parts(&backup, &decryption, &missing, &mut damage).await?;
+    let progress = Arc::new(Progress::new("verify", backup.id.as_str(), manifest.totals.bytes_raw));
+    progress.watch(verify_parts(&backup, &decryption, &missing, &progress, &mut damage)).await?;
 
     if !damage.is_empty() {
         damage.sort_by(|one, other| one.object.cmp(&other.object));
@@ -105,6 +88,7 @@ async fn verify_parts<S: ObjectStore>(
     backup: &Arc<Backup<S>>,
     decryption: &Decryption,
     missing: &BTreeSet<String>,
+    progress: &Arc<Progress>,
     damage: &mut Vec<Damage>,
 ) -> Result<(), ArchiveError> {
     let places = Arc::new(Semaphore::new(PARTS_AT_A_TIME));
@@ -114,11 +98,14 @@ async fn verify_parts<S: ObjectStore>(
         for part in parts {
             let place = Arc::clone(&places).acquire_owned().await;
             let (backup, decryption) = (Arc::clone(backup), decryption.clone());
+            let progress = Arc::clone(progress);
             running.spawn(async move {
                 let _place = place;
                 let table = &backup.manifest.tables[table];
                 let part = &table.parts[part];
-                (part.key.clone(), backup.read_part(part, table.columns.len(), &decryption, None).await)
+                let read = backup.read_part(table, part, &decryption, None).await;
+                progress.add(part.bytes_raw);
+                (part.key.clone(), read)
             });
             while let Some(ended) = running.try_join_next() {
                 note_ended(damage, ended)?;

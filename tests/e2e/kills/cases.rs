@@ -54,10 +54,8 @@ fn rename(value: &mut Value, mark: &str) {
                 .for_each(|(_, inner)| rename(inner, mark));
         }
         Value::Array(items) => items.iter_mut().for_each(|inner| rename(inner, mark)),
-        Value::String(text) => {
-            if text.split_once('_').is_some_and(|(prefix, _)| PREFIXES.contains(&prefix)) {
-                text.push_str(&format!("_{mark}"));
-            }
+        Value::String(text) if text.split_once('_').is_some_and(|(prefix, _)| PREFIXES.contains(&prefix)) => {
+            text.push_str(&format!("_{mark}"));
         }
         _ => {}
     }

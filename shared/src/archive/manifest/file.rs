@@ -103,6 +103,7 @@ fn prove_whole(bytes: &[u8]) -> Result<(), &'static str> {
 mod tests {
     use super::*;
     use crate::archive::digest::RowSum;
+    use crate::archive::format::TableFormat;
     use crate::archive::manifest::{
         Column, DatabaseTraits, Encryption, PartEntry, SchemaEntry, Snapshot, StoredObject, TableEntry,
         Totals,
@@ -153,7 +154,7 @@ mod tests {
             started_at: at,
             finished_at: at,
             expires_at: at,
-            table_format: "copy".to_owned(),
+            table_format: TableFormat::Copy,
             compression: "zstd".to_owned(),
             encryption: Encryption { method: "none".to_owned(), recipients: Vec::new() },
             schema: SchemaEntry { object: object("schema.sql"), statements: Vec::new() },

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::digest::{RowSum, TableDigest};
+use super::format::TableFormat;
 use super::schema::{ObjectKind, Phase};
 
 /// The format that this version writes and reads.
@@ -62,8 +63,8 @@ pub struct Manifest {
     /// From when on it may be pruned.
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,
-    /// How rows are written: always `copy` (Postgres' COPY text) in this version.
-    pub table_format: String,
+    /// How rows are stored.
+    pub table_format: TableFormat,
     /// How parts are compressed: always `zstd` in this version.
     pub compression: String,
     /// Who can open it.
@@ -277,7 +278,7 @@ pub struct PartEntry {
     pub rows: u64,
     /// Digest of these rows.
     pub digest: RowSum,
-    /// Size before compression and encryption.
+    /// Size in the backup's format, before compression and encryption.
     pub bytes_raw: u64,
     /// Size as stored.
     pub bytes_stored: u64,
@@ -360,9 +361,16 @@ impl Manifest {
 
     /// Every object that belongs to the backup besides the manifest: key and stored size.
     pub fn objects(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.checksums().map(|(key, bytes, _)| (key, bytes))
+    }
+
+    /// The same with the SHA-256 of the stored bytes.
+    pub fn checksums(&self) -> impl Iterator<Item = (&str, u64, &str)> {
         let singles = [&self.schema.object, &self.instructions, &self.summary]
-            .map(|object| (object.key.as_str(), object.bytes_stored));
+            .map(|object| (object.key.as_str(), object.bytes_stored, object.sha256.as_str()));
         let parts = self.tables.iter().flat_map(|table| &table.parts);
-        singles.into_iter().chain(parts.map(|part| (part.key.as_str(), part.bytes_stored)))
+        singles
+            .into_iter()
+            .chain(parts.map(|part| (part.key.as_str(), part.bytes_stored, part.sha256.as_str())))
     }
 }

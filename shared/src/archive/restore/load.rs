@@ -16,6 +16,7 @@ use super::super::encryption::Decryption;
 use super::super::error::{ArchiveError, Damage};
 use super::super::manifest::TableEntry;
 use super::super::plan::column_list;
+use super::super::progress::Progress;
 use super::super::reading::{Backup, ReadError};
 use super::super::session::{begin_writing, quote_qualified, run};
 use super::super::store::ObjectStore;
@@ -33,6 +34,7 @@ pub(super) async fn load<S: ObjectStore>(
     backup: &Arc<Backup<S>>,
     decryption: &Decryption,
     connections: usize,
+    progress: &Arc<Progress>,
 ) -> Result<(), ArchiveError> {
     let tables = &backup.manifest.tables;
     let queue: VecDeque<(usize, usize)> = tables
@@ -45,13 +47,14 @@ pub(super) async fn load<S: ObjectStore>(
     let mut running: JoinSet<Result<(), ArchiveError>> = JoinSet::new();
     for _ in 0..workers {
         let (queue, backup, decryption) = (Arc::clone(&queue), Arc::clone(backup), decryption.clone());
-        let options = options.clone();
+        let (options, progress) = (options.clone(), Arc::clone(progress));
         running.spawn(async move {
             let mut connection = db::connect(&options).await?;
             loop {
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                 let Some((table, part)) = next else { return Ok(()) };
                 load_part(&mut connection, &backup, &decryption, table, part).await?;
+                progress.add(backup.manifest.tables[table].parts[part].bytes_raw);
             }
         });
     }
@@ -76,9 +79,8 @@ async fn load_part<S: ObjectStore>(
     let part = &table.parts[part];
     let operation = format!("load table {} from {}", table.qualified_name(), part.key);
     let (rows_in, rows_out) = mpsc::channel(WAITING);
-    let columns = table.columns.len();
     let (read, loaded) = tokio::join!(
-        backup.read_part(part, columns, decryption, Some(rows_in)),
+        backup.read_part(table, part, decryption, Some(rows_in)),
         write_rows(connection, table, &operation, rows_out),
     );
     // Where the object is damaged the load was given up for that reason; where Postgres refused the rows,

@@ -6,6 +6,7 @@
 
 mod compare;
 mod definitions;
+mod leftovers;
 mod load;
 mod production;
 mod staging;
@@ -17,11 +18,14 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::encryption::{Decryption, Identities};
 use super::error::{ArchiveError, Damage};
+use super::progress::Progress;
 use super::reading::{Backup, ReadError};
 use super::store::ObjectStore;
 
 pub use compare::{RestoredTable, digest_database};
+pub use leftovers::drop_leftovers;
 pub use production::{Difference, TableDifference, compare_production};
+pub(super) use staging::locale;
 pub use staging::{Staging, check_name};
 
 /// What is kept back of the invocation's time to drop the staging database.
@@ -49,12 +53,21 @@ pub struct Restored {
     pub elapsed: Duration,
 }
 
+/// A database that was rebuilt and proven equal to the backup, and that is still held.
+pub struct Rebuilt {
+    /// The database.
+    pub staging: Staging,
+    /// Its tables.
+    pub tables: Vec<RestoredTable>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
 impl RestoreTarget {
-    /// Restores `backup` into a new database `database`.
+    /// Restores `backup` into a new database `database`, and compares production with it.
     ///
     /// # Errors
-    /// [`ArchiveError`]. Nothing half done remains: what fails after the database was created drops it,
-    /// and the message says whether that succeeded.
+    /// As [`Self::rebuild`].
     pub async fn restore<S: ObjectStore>(
         &self,
         backup: Arc<Backup<S>>,
@@ -63,6 +76,28 @@ impl RestoreTarget {
         database: &str,
         deadline: SystemTime,
     ) -> Result<Restored, ArchiveError> {
+        let rebuilding = self.rebuild(Arc::clone(&backup), identities, restore_id, database, deadline);
+        let Rebuilt { mut staging, tables, elapsed } = Box::pin(rebuilding).await?;
+        let warnings = std::mem::take(&mut staging.warnings);
+        staging.release().await;
+        let difference =
+            compare_production(&self.production, &backup.manifest, self.connections, deadline).await;
+        Ok(Restored { database: database.to_owned(), tables, difference, warnings, elapsed })
+    }
+
+    /// Rebuilds `backup` in a new database `database`, and proves it equal.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]. Nothing half done remains: what fails after the database was created drops it,
+    /// and the message says whether that succeeded.
+    pub async fn rebuild<S: ObjectStore>(
+        &self,
+        backup: Arc<Backup<S>>,
+        identities: &Identities,
+        restore_id: &str,
+        database: &str,
+        deadline: SystemTime,
+    ) -> Result<Rebuilt, ArchiveError> {
         let began = Instant::now();
         check_name(database)?;
         let decryption = identities.opening(&backup.manifest)?;
@@ -82,18 +117,15 @@ impl RestoreTarget {
             Ok(filled) => filled,
             Err(_) => Err(ArchiveError::TimeLimit { operation: "restore the database" }),
         };
-        let (tables, mut warnings) = match filled {
+        let (tables, warnings) = match filled {
             Ok(filled) => filled,
             Err(error) => return Err(staging.drop_after(error).await),
         };
         if let Err(error) = staging.mark_complete(&backup.manifest).await {
             return Err(staging.drop_after(error).await);
         }
-        warnings.append(&mut staging.warnings);
-        let elapsed = began.elapsed();
-        let difference =
-            compare_production(&self.production, &backup.manifest, self.connections, deadline).await;
-        Ok(Restored { database: database.to_owned(), tables, difference, warnings, elapsed })
+        staging.warnings.extend(warnings);
+        Ok(Rebuilt { staging, tables, elapsed: began.elapsed() })
     }
 
     async fn fill<S: ObjectStore>(
@@ -105,7 +137,8 @@ impl RestoreTarget {
     ) -> Result<(Vec<RestoredTable>, Vec<String>), ArchiveError> {
         let manifest = &backup.manifest;
         definitions::before_data(&staging.options, manifest, sql).await?;
-        load::load(&staging.options, backup, decryption, self.connections).await?;
+        let progress = Arc::new(Progress::new("restore", backup.id.as_str(), manifest.totals.bytes_raw));
+        progress.watch(load::load(&staging.options, backup, decryption, self.connections, &progress)).await?;
         definitions::set_sequences(&staging.options, manifest).await?;
         definitions::after_data(&staging.options, manifest, sql, self.connections).await?;
         let warnings = definitions::ownership(&staging.options, manifest, sql).await?;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
 
 use super::super::error::ArchiveError;
 use super::super::manifest::{DatabaseTraits, Manifest};
@@ -17,7 +17,8 @@ const COMMENT: &str = "recoup staging:";
 /// Postgres cuts names to this length.
 const NAME_BYTES_MAX: usize = 63;
 
-/// A database under construction.
+/// A database under construction. While this lives a session of it is open: what no session uses was left behind, see
+/// [`super::drop_leftovers`].
 pub struct Staging {
     /// Its name.
     pub database: String,
@@ -26,6 +27,7 @@ pub struct Staging {
     /// What about it is not as it was.
     pub warnings: Vec<String>,
     maintenance: PgConnectOptions,
+    session: PgConnection,
 }
 
 /// Refuses names that Postgres would cut or that are its own.
@@ -56,6 +58,8 @@ impl Staging {
         manifest: &Manifest,
     ) -> Result<Self, ArchiveError> {
         let (maintenance, mut connection) = connect_to_server(production).await?;
+        // Ends with the connection.
+        lock_scratch(&mut connection).await?;
         let exists: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)")
                 .bind(database)
@@ -67,14 +71,48 @@ impl Staging {
             return Err(already_there(database));
         }
         let warning = create_database(&mut connection, database, &manifest.database).await?;
-        let options = production.clone().database(database);
-        let warnings = warning.into_iter().collect();
-        let staging = Self { database: database.to_owned(), options, warnings, maintenance };
+        let mut staging = Self::hold(production, maintenance, database).await?;
+        staging.warnings.extend(warning);
         let comment = format!("{COMMENT} incomplete, restore {restore_id} of backup {}", manifest.backup_id);
         match staging.comment(&mut connection, &comment).await {
             Ok(()) => Ok(staging),
             Err(error) => Err(staging.drop_after(error).await),
         }
+    }
+
+    /// Creates an empty database as the server makes them, for a look at what a schema should be.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn create_empty(production: &PgConnectOptions, database: &str) -> Result<Self, ArchiveError> {
+        let (maintenance, mut connection) = connect_to_server(production).await?;
+        lock_scratch(&mut connection).await?;
+        let sql = format!("CREATE DATABASE {} TEMPLATE template0", quote_ident(database));
+        run(&mut connection, &format!("create database {database}"), &sql).await?;
+        Self::hold(production, maintenance, database).await
+    }
+
+    /// Opens the session that says that the database is in use; drops the database where that fails.
+    async fn hold(
+        production: &PgConnectOptions,
+        maintenance: PgConnectOptions,
+        database: &str,
+    ) -> Result<Self, ArchiveError> {
+        let options = production.clone().database(database);
+        let session = match db::connect(&options).await {
+            Ok(session) => session,
+            Err(failure) => {
+                let dropped = drop_database(&maintenance, database).await;
+                return Err(after(failure.into(), database, dropped));
+            }
+        };
+        Ok(Self { database: database.to_owned(), options, warnings: Vec::new(), maintenance, session })
+    }
+
+    /// Leaves the database as it is, to whoever asked for it.
+    pub async fn release(self) {
+        // It is closed either way; a goodbye that does not arrive changes nothing.
+        let _ = self.session.close().await;
     }
 
     /// Replaces the comment: the database is whole.
@@ -96,26 +134,46 @@ impl Staging {
 
     /// Drops the database because of `error`, and says so.
     pub async fn drop_after(&self, error: ArchiveError) -> ArchiveError {
-        let name = quote_ident(&self.database);
-        let outcome = match self.drop_database().await {
-            Ok(()) => format!("Database {name} was dropped; production was not touched"),
-            Err(left) => format!(
-                "Database {name} could not be dropped ({left}): it is incomplete, drop it with DROP DATABASE {name} WITH (FORCE); production was not touched"
-            ),
-        };
-        ArchiveError::CleanedUp { error: Box::new(error), outcome }
+        after(error, &self.database, self.drop_database().await)
     }
 
-    async fn drop_database(&self) -> Result<(), ArchiveError> {
-        let mut connection = db::connect(&self.maintenance).await?;
-        // Sessions of a load that was cut short may still be ending.
-        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_ident(&self.database));
-        run(&mut connection, &format!("drop database {}", self.database), &sql).await
+    /// Drops the database.
+    ///
+    /// # Errors
+    /// `DatabaseUnavailable`, [`ArchiveError::Database`].
+    pub async fn drop_database(&self) -> Result<(), ArchiveError> {
+        drop_database(&self.maintenance, &self.database).await
     }
 }
 
+async fn drop_database(maintenance: &PgConnectOptions, database: &str) -> Result<(), ArchiveError> {
+    let mut connection = db::connect(maintenance).await?;
+    // Sessions of a load that was cut short may still be ending.
+    let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_ident(database));
+    run(&mut connection, &format!("drop database {database}"), &sql).await
+}
+
+fn after(error: ArchiveError, database: &str, dropped: Result<(), ArchiveError>) -> ArchiveError {
+    let name = quote_ident(database);
+    let outcome = match dropped {
+        Ok(()) => format!("Database {name} was dropped; production was not touched"),
+        Err(left) => format!(
+            "Database {name} could not be dropped ({left}): it is incomplete, drop it with DROP DATABASE {name} WITH (FORCE); production was not touched"
+        ),
+    };
+    ArchiveError::CleanedUp { error: Box::new(error), outcome }
+}
+
+/// One at a time creates a database and opens its session, or looks for databases without one: else the new one would
+/// be taken for a leftover. Held until the connection ends.
+pub(super) async fn lock_scratch(connection: &mut PgConnection) -> Result<(), ArchiveError> {
+    // The number is arbitrary, and the same in every version.
+    let sql = "SELECT pg_catalog.pg_advisory_lock(7235418206)";
+    run(connection, "wait for another restore to create its database", sql).await
+}
+
 /// Connects to whichever database of the server still lets one in: production may be gone.
-async fn connect_to_server(
+pub(super) async fn connect_to_server(
     production: &PgConnectOptions,
 ) -> Result<(PgConnectOptions, PgConnection), ArchiveError> {
     let mut first_failure: Option<Failure> = None;
@@ -162,7 +220,8 @@ async fn create_database(
     )))
 }
 
-fn locale(traits: &DatabaseTraits) -> String {
+/// The options of `CREATE DATABASE` that give it the locale that it had, with a space before them.
+pub(in crate::archive) fn locale(traits: &DatabaseTraits) -> String {
     let mut options =
         format!(" LC_COLLATE {} LC_CTYPE {}", quote_literal(&traits.collate), quote_literal(&traits.ctype));
     // Before 15 there is no provider to choose, and libc is what there is.

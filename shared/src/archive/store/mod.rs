@@ -35,6 +35,17 @@ pub struct Piece {
     pub sha256_base64: String,
 }
 
+/// What a store knows of an object's content without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoredChecksum {
+    /// The SHA-256 of its bytes, in hex, which the store computed when they arrived.
+    Sha256(String),
+    /// A checksum of the checksums of its pieces: it proves nothing without those.
+    OfPieces,
+    /// None: something else than recoup put the object there, such as a copy.
+    Unknown,
+}
+
 /// Where backups are kept.
 pub trait ObjectStore: Send + Sync + 'static {
     /// Creates an object from memory; the store checks `sha256` against what arrived. Fails where the
@@ -69,6 +80,9 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// Gives an upload up, so that its pieces are not kept and paid for.
     fn abort_upload(&self, key: &str, upload_id: &str)
     -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// What the store knows of an object's content.
+    fn checksum(&self, key: &str) -> impl Future<Output = Result<StoredChecksum, StoreError>> + Send;
 
     /// Opens an object for reading.
     fn open(&self, key: &str) -> impl Future<Output = Result<Self::Reader, StoreError>> + Send;

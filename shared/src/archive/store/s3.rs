@@ -3,14 +3,14 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::{ListedObject, ObjectReader, ObjectStore, Piece, StoreError, StoreErrorKind};
+use super::{ListedObject, ObjectReader, ObjectStore, Piece, StoreError, StoreErrorKind, StoredChecksum};
 use crate::config::Env;
 
 /// One bucket.
@@ -170,6 +170,19 @@ impl ObjectStore for S3Store {
         Ok(())
     }
 
+    async fn checksum(&self, key: &str) -> Result<StoredChecksum, StoreError> {
+        let output = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .checksum_mode(ChecksumMode::Enabled)
+            .send()
+            .await
+            .map_err(|error| self.error("ask for the checksum of", key, &error))?;
+        Ok(output.checksum_sha256.as_deref().map_or(StoredChecksum::Unknown, checksum_of))
+    }
+
     async fn open(&self, key: &str) -> Result<S3Reader, StoreError> {
         let output = self
             .client
@@ -205,6 +218,15 @@ impl ObjectStore for S3Store {
             }
         }
         Ok(())
+    }
+}
+
+/// S3 writes the checksum of an upload in pieces as `<base64>-<pieces>` (Amazon S3 User Guide, "Checking object
+/// integrity").
+fn checksum_of(header: &str) -> StoredChecksum {
+    match BASE64.decode(header) {
+        Ok(digest) => StoredChecksum::Sha256(hex::encode(digest)),
+        Err(_) => StoredChecksum::OfPieces,
     }
 }
 
@@ -283,6 +305,14 @@ impl ObjectReader for S3Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_checksum_of_pieces_is_not_taken_for_the_contents() {
+        let digest = Sha256::digest(b"recoup");
+        let whole = BASE64.encode(digest);
+        assert_eq!(checksum_of(&whole), StoredChecksum::Sha256(hex::encode(digest)));
+        assert_eq!(checksum_of(&format!("{whole}-3")), StoredChecksum::OfPieces);
+    }
 
     #[test]
     fn codes_and_statuses_become_kinds() {

@@ -1,0 +1,69 @@
+//! The numbers that alarms and a dashboard watch.
+//!
+//! | metric | when | |
+//! |---|---|---|
+//! | `BackupAgeSeconds` | health | age of the newest full backup; absent where there is none |
+//! | `BackupsLate` | health | kinds of backup without one that is new enough |
+//! | `EventsFailed`, `EventsDead` | health | events that wait for another try, and for a person |
+//! | `Failing`, `Degraded` | health | parts that are |
+//! | `DrillSeconds` | drill | recovery time |
+//! | `InvariantViolations` | database, drill | rows that break a rule |
+//! | `SchemaDrift` | schema | migrations and objects that differ |
+//! | `ObjectsDamaged` | quick, full, drill | damaged objects of the backup |
+
+use recoup::config::Env;
+use recoup::failure::Failure;
+use recoup::telemetry::metrics::{Metric, Metrics, Output, Unit};
+use serde_json::Value;
+
+/// Where they are filed.
+pub struct Signals {
+    metrics: Metrics,
+}
+
+impl Signals {
+    /// Filed as the environment says.
+    pub fn from_env(env: &mut Env, output: Output) -> Self {
+        Self { metrics: Metrics::from_env(env, "verify", output) }
+    }
+
+    /// A check of which nothing is to be said but this number.
+    pub(crate) fn passed(&self, action: &'static str, drill_seconds: Option<f64>) {
+        let mut metrics = vec![match action {
+            "database" => count("InvariantViolations", 0),
+            "schema" => count("SchemaDrift", 0),
+            _ => count("ObjectsDamaged", 0),
+        }];
+        metrics.extend(drill_seconds.map(|seconds| Metric::new("DrillSeconds", Unit::Seconds, seconds)));
+        self.metrics.record(&metrics, &[("action", action), ("outcome", "passed")]);
+    }
+
+    /// A check that found something, or could not be carried out.
+    pub(crate) fn failed(&self, action: &'static str, failure: &Failure) {
+        let number = |field: &str| {
+            failure.findings().and_then(|findings| findings.get(field)).and_then(Value::as_u64).unwrap_or(0)
+        };
+        let listed = |field: &str| {
+            let list = failure.findings().and_then(|findings| findings.get(field)).and_then(Value::as_array);
+            list.map_or(0, |list| list.len() as u64)
+        };
+        let metric = match failure.error_type() {
+            "InvariantBroken" => count("InvariantViolations", number("rows_broken")),
+            "SchemaDrift" => count("SchemaDrift", listed("migrations") + number("objects_differing")),
+            "BackupDamaged" => count("ObjectsDamaged", number("damaged")),
+            _ => return,
+        };
+        let properties = [("action", action), ("outcome", "failed"), ("error_type", failure.error_type())];
+        self.metrics.record(&[metric], &properties);
+    }
+
+    /// How everything stands.
+    pub(crate) fn health(&self, status: &'static str, metrics: &[Metric]) {
+        self.metrics.record(metrics, &[("action", "health"), ("outcome", status)]);
+    }
+}
+
+/// A number of things.
+pub(crate) fn count(name: &'static str, value: u64) -> Metric {
+    Metric::new(name, Unit::Count, value as f64)
+}
