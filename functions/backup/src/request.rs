@@ -74,10 +74,11 @@ impl<'de> Deserialize<'de> for BackupRequest {
 
 impl Request for BackupRequest {
     const ACCEPTS: &'static str = "backup_type \"full\", \"payments\", \"orders\", \"tickets\", or \"tables\" with tables, a \
-        list of names; with any of them a label of up to 60 bytes, a format (\"copy\", the default, \"csv\" or \"json\"), for the rows of a window of time date_from, date_to (by \
-        default now) and created_columns, which column dates the rows of a table, and, from a schedule, scheduled_at; or \
-        action \"list\"; \"status\" with backup_id (an id or \"latest\"); \"prune\" with dry_run (default true), actor, \
-        reason, older_than_days, more_than_half, without_recovery_points; \"rebuild\" with dry_run (default false)";
+        list of names; with any of them a label of up to 60 bytes, a format (\"copy\", the default, \"csv\" or \"json\"), for \
+        the rows of a window of time date_from, date_to (by default now) and created_columns, which column dates the rows \
+        of a table, and, from a schedule, scheduled_at; or action \"list\"; \"status\" with backup_id (an id or \"latest\"); \
+        \"prune\" with dry_run (default true), actor, reason, older_than_days, more_than_half, without_recovery_points; \
+        \"rebuild\" with dry_run (default false)";
     const EXAMPLE: &'static str = r#"{"backup_type":"tables","tables":["public.orders"],"date_from":"2026-11-01T00:00:00Z","label":"before release 12"}"#;
 }
 

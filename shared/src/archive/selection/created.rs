@@ -1,4 +1,4 @@
-//! When a row was created, table by table: the rule of `docs/decisions/0013-when-a-row-was-created.md`.
+//! When a row was created, table by table: the rule of `docs/decisions/0020-when-a-row-was-created.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

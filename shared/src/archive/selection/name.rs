@@ -139,7 +139,8 @@ mod tests {
     #[test]
     fn near_names_are_those_that_a_slip_makes() {
         let known = ["public.orders", "shop.orders", "public.order_items", "public.customers", "a.b"];
-        assert_eq!(near("public.ordres", known), ["public.orders", "shop.orders"]);
+        assert_eq!(near("public.ordres", known), ["public.orders"]);
+        assert_eq!(near("pubic.orders", known), ["public.orders", "shop.orders"]);
         assert_eq!(near("billing.customers", known), ["public.customers"]);
         assert_eq!(near("public.zzzzzzzz", known), Vec::<&str>::new());
         assert_eq!(edits("kitten", "sitting"), 3);
