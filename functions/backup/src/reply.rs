@@ -1,8 +1,8 @@
 //! What the function answers.
 
 use recoup::archive::backup::{BackupMade, Outcome};
-use recoup::archive::manifest::SelectionEntry;
 use recoup::archive::format::TableFormat;
+use recoup::archive::manifest::SelectionEntry;
 use recoup::archive::summary::ListedBackup;
 use serde::Serialize;
 use time::OffsetDateTime;

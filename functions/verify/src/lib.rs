@@ -132,7 +132,9 @@ impl<S: SecretStore + SecretDates + Sync> Verify<S> {
     ) -> Result<(Outcome, Vec<String>), Failure> {
         let outcome = match check {
             Check::Backup { depth, backup_id } => {
-                let id = meant.insert(find_backup(&*self.store, backup_id.as_deref().unwrap_or("latest")).await?).clone();
+                let id = meant
+                    .insert(find_backup(&*self.store, backup_id.as_deref().unwrap_or("latest")).await?)
+                    .clone();
                 let backup = Arc::new(Backup::open(Arc::clone(&self.store), id).await?);
                 match depth {
                     Depth::Quick => Outcome::Quick(quick::quick(&backup).await?),
