@@ -49,7 +49,8 @@ begin
     lock table recoup.recovery_points in row exclusive mode;
     select b.backup_id into pinned
     from recoup.backups as b
-    where b.backup_type = 'full' and b.status = 'completed' and b.completed_at <= create_recovery_point.at
+    where b.backup_type = 'full' and not b.partial and b.status = 'completed'
+        and b.completed_at <= create_recovery_point.at
     order by b.completed_at desc
     limit 1;
     if pinned is null then

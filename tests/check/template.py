@@ -31,7 +31,9 @@ VARIABLES = {
     },
     "Backup": {
         "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS", "BACKUP_SCHEMAS",
-        "BACKUP_RETENTION_DAYS_FULL", "BACKUP_PITR_DAYS", "BACKUP_CONNECTIONS",
+        "BACKUP_RETENTION_DAYS_FULL", "BACKUP_RETENTION_DAYS_PAYMENTS", "BACKUP_RETENTION_DAYS_ORDERS",
+        "BACKUP_RETENTION_DAYS_TICKETS", "BACKUP_RETENTION_DAYS_TABLES", "BACKUP_PITR_DAYS", "BACKUP_CONNECTIONS",
+        "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
     "Verify": {
         "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID", "STRIPE_API_SECRET_ID",
@@ -46,7 +48,12 @@ VARIABLES = {
 
 # Name of the schedule -> (function, what it is called with).
 SCHEDULES = {
-    "BackupFullDaily": ("Backup", {"backup_type": "full", "scheduled_at": "<aws.scheduler.scheduled-time>"}),
+    **{
+        f"Backup{name}": ("Backup", {"backup_type": kind, "scheduled_at": "<aws.scheduler.scheduled-time>"})
+        for name, kind in [
+            ("FullDaily", "full"), ("PaymentsHourly", "payments"), ("OrdersDaily", "orders"), ("TicketsDaily", "tickets"),
+        ]
+    },
     "BackupPruneDaily": (
         "Backup",
         {"action": "prune", "dry_run": False, "actor": "schedule", "reason": "daily prune"},
@@ -217,7 +224,9 @@ def check_functions(resources, full, fault):
 SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
 PUBLIC = {
     "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
-    "BackupRetentionDaysFull", "BackupPitrDays", "2", "BackupRpoHours", "SecretMaxAgeDays", "MetricsNamespace",
+    "BackupRetentionDaysFull", "BackupRetentionDaysPayments", "BackupRetentionDaysOrders",
+    "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "2", "BackupRpoHours",
+    "SecretMaxAgeDays", "MetricsNamespace",
     "Stack=${AWS::StackName}", "none", "transaction",
 }
 
@@ -355,11 +364,17 @@ def check_alarms(resources, full, fault):
     wanted |= {("ApproximateNumberOfMessagesVisible", "DeadLetters.QueueName")}
     for metric, of in sorted(wanted - watched):
         fault(f"no alarm on {metric} of {of}")
-    for function in ["Backup", "Verify"]:
-        alarm = alarms.get(f"{function}Missing", {})
-        hours = [m["MetricStat"]["Period"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
-        if (alarm.get("TreatMissingData"), alarm.get("EvaluationPeriods"), hours) != ("breaching", 26, [3600] * 2):
-            fault(f"{function}Missing: 26 hours without a run do not alarm")
+    for name, counted, hours in [
+        ("BackupMissing", {("FullBackups", "backup")}, 26),
+        ("PaymentsBackupMissing", {("PaymentsBackups", "backup")}, 2),
+        ("VerifyMissing", {("Invocations", "Verify"), ("Errors", "Verify")}, 26),
+    ]:
+        alarm = alarms.get(name, {})
+        stats = [m["MetricStat"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
+        found = {(s["Metric"]["MetricName"], s["Metric"]["Dimensions"][0]["Value"]) for s in stats}
+        seconds = {s["Period"] * alarm["EvaluationPeriods"] for s in stats}
+        if (alarm.get("TreatMissingData"), found, seconds) != ("breaching", counted, {hours * 3600}):
+            fault(f"{name}: {hours} hours without a run do not alarm")
     if ("AlarmMail" in resources) != full:
         fault("AlarmMail: does not follow the parameter")
 

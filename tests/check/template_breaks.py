@@ -41,6 +41,7 @@ BREAKS = [
     ("""Input: '{"action":"drill"}'""", """Input: '{"action":"quick"}'"""),
     ("DeadLetterConfig: {Arn: !GetAtt DeadLetters.Arn}", "Description: lost"),
     ("Name: !Sub ${AWS::StackName}-backup-full", "Name: backup-full"),
+    ('{"backup_type":"payments",', '{"backup_type":"orders",'),
     ("SqsManagedSseEnabled: true", "SqsManagedSseEnabled: false"),
     ("            Destination: !GetAtt DeadLetters.Arn", "            Destination: !GetAtt Backup.Arn"),
     # Bucket.
@@ -57,6 +58,8 @@ BREAKS = [
     ("AlarmActions: [!Ref AlarmTopic]", "AlarmActions: []"),
     ("TreatMissingData: breaching", "TreatMissingData: ignore"),
     ("MetricName: Throttles", "MetricName: Duration"),
+    ("MetricName: FullBackups", "MetricName: PaymentsBackups"),
+    ("            Period: 900\n", "            Period: 3600\n"),
 ]
 
 

@@ -68,6 +68,42 @@ pub async fn drop_database(stack: &Stack, database: &str) {
     execute(stack.postgres.url(), &format!("DROP DATABASE IF EXISTS \"{database}\" WITH (FORCE)")).await;
 }
 
+/// Restores a backup under a new name; gives the reply and the copy's URL.
+pub async fn restore_copy(stack: &Stack, backup_id: &str) -> (Value, String) {
+    let copy = target("part");
+    let request = json!({"action": "backup_restore", "backup_id": backup_id, "target_database": copy});
+    let restored = succeed(stack, "restore", request).await;
+    (restored, stack.postgres.url_of(&copy))
+}
+
+/// Drops what [`restore_copy`] made.
+pub async fn drop_copy(stack: &Stack, restored: &Value) {
+    drop_database(stack, restored["target_database"].as_str().unwrap()).await;
+}
+
+/// One column of text, sorted by bytes.
+pub async fn texts(url: &str, sql: &str) -> Vec<String> {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let mut found: Vec<String> =
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    found.sort_unstable();
+    found
+}
+
+/// The rows of a table for which a condition holds, each as text, in order.
+pub async fn rows_where(url: &str, table: &str, condition: &str) -> Vec<String> {
+    texts(url, &format!("SELECT t::text FROM ONLY {table} AS t WHERE {condition}")).await
+}
+
+/// The tables of a reply, with their rows.
+pub fn row_counts(reply: &Value) -> Vec<(String, u64)> {
+    let tables = reply["tables"].as_array().unwrap().iter();
+    tables
+        .map(|table| (table["table"].as_str().unwrap().to_owned(), table["rows"].as_u64().unwrap()))
+        .collect()
+}
+
 /// A name for a restored database that no other test on a shared server has.
 pub fn target(what: &str) -> String {
     format!("recoup_test_{what}_{:08x}", rand::random::<u32>())
@@ -75,7 +111,12 @@ pub fn target(what: &str) -> String {
 
 /// `pg_dump`'s output with the rows of each table sorted and without what differs between two runs.
 pub async fn dump(stack: &Stack, url: &str) -> String {
-    let text = stack.postgres.pg_dump(url, &[]).await.unwrap();
+    dump_with(stack, url, &[]).await
+}
+
+/// The same with options of `pg_dump`.
+pub async fn dump_with(stack: &Stack, url: &str, options: &[&str]) -> String {
+    let text = stack.postgres.pg_dump(url, options).await.unwrap();
     let mut dump = String::new();
     let mut rows: Option<Vec<&str>> = None;
     for line in

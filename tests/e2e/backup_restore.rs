@@ -124,7 +124,7 @@ async fn the_bucket_alone_tells_which_backups_there_are() {
         .write("v1/backups/20990101T000000Z-full-00000000/data/public.t/00000.copy.zst.age", "x")
         .await
         .unwrap();
-    execute(&stack.database_url, "DROP TABLE recoup.backups").await;
+    execute(&stack.database_url, "DROP TABLE recoup.backups CASCADE").await;
 
     let list = succeed(&stack, "backup", json!({"action": "list"})).await;
     let ids: Vec<_> = list["backups"].as_array().unwrap().iter().map(id_of).collect();
@@ -341,6 +341,11 @@ async fn the_manifest_is_what_its_json_schema_says() {
 
     let manifest: Value = serde_json::from_slice(&bytes).unwrap();
     let (valid, why) = validate(&manifest);
+    assert!(valid, "{why}");
+    let window = json!({"backup_type": "orders", "date_from": "2024-11-01T00:00:00Z"});
+    let window = id_of(&succeed(&stack, "backup", window).await);
+    let window = stack.s3.read(&format!("v1/backups/{window}/manifest.json")).await.unwrap();
+    let (valid, why) = validate(&serde_json::from_slice(&window).unwrap());
     assert!(valid, "{why}");
 
     let mut unknown_field = manifest.clone();

@@ -4,8 +4,11 @@
 
 mod archive_stack;
 mod backup_faults;
+mod backup_health;
+mod backup_kinds;
 mod backup_restore;
 mod backup_status;
+mod backup_windows;
 mod concurrency;
 mod corruption;
 mod diskless;

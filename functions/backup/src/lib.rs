@@ -1,4 +1,5 @@
-//! The backup function: writes full backups to the bucket, lists what is there, and prunes it.
+//! The backup function: writes backups of the database, or of a part of it, to the bucket, lists what is there, and
+//! prunes it.
 //!
 //! It holds public keys only. In AWS it may write objects, list and delete them, and not read one.
 
@@ -6,13 +7,15 @@ mod prune;
 mod rebuild;
 mod reply;
 mod request;
+mod retention;
 mod status;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use recoup::archive::backup::{BackupSource, Wanted};
+use recoup::archive::backup::{BackupSource, Outcome, Wanted};
 use recoup::archive::encryption::Encryption;
+use recoup::archive::kind::BackupKind;
 use recoup::archive::schema::SchemaSelection;
 use recoup::archive::store::S3Store;
 use recoup::archive::summary::list_backups;
@@ -21,6 +24,7 @@ use recoup::db;
 use recoup::failure::Failure;
 use recoup::invocation::Operation;
 use recoup::secrets::{SecretStore, database_url};
+use recoup::telemetry::metrics::{Metric, Metrics};
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 
@@ -28,8 +32,9 @@ pub use crate::prune::{PruneReply, PruneRequest};
 pub use crate::rebuild::{RebuildReply, RebuildRequest};
 use crate::reply::outcome_reply;
 pub use crate::reply::{BackupReply, DuplicateReply, MadeReply, TableReply};
-use crate::request::Full;
+use crate::request::Make;
 pub use crate::request::{BackupRequest, MakeRequest};
+use crate::retention::Retention;
 pub use crate::status::{StatusReply, StatusRequest};
 
 /// The function.
@@ -40,7 +45,8 @@ pub struct Backup<S> {
     encryption: Encryption,
     schemas: SchemaSelection,
     connections: usize,
-    retention_full: time::Duration,
+    retention: Retention,
+    metrics: Metrics,
     point_in_time_window: time::Duration,
 }
 
@@ -61,7 +67,8 @@ impl<S: SecretStore + Sync> Backup<S> {
             encryption: Encryption::from_env(&mut env),
             schemas,
             connections: env.parsed("BACKUP_CONNECTIONS", 2),
-            retention_full: time::Duration::days(env.parsed::<u16>("BACKUP_RETENTION_DAYS_FULL", 90).into()),
+            retention: Retention::from_env(&mut env),
+            metrics: Metrics::from_env(&mut env, "backup", Box::new(std::io::stdout())),
             point_in_time_window: time::Duration::days(env.parsed::<u16>("BACKUP_PITR_DAYS", 35).into()),
         };
         env.finish()?;
@@ -73,7 +80,7 @@ impl<S: SecretStore + Sync> Backup<S> {
         db::options(url.expose_secret(), "recoup backup")
     }
 
-    async fn full(&self, full: Full, deadline: SystemTime) -> Result<BackupReply, Failure> {
+    async fn make(&self, make: Make, deadline: SystemTime) -> Result<BackupReply, Failure> {
         let source = BackupSource {
             options: self.database().await?,
             store: Arc::clone(&self.store),
@@ -81,10 +88,28 @@ impl<S: SecretStore + Sync> Backup<S> {
             schemas: self.schemas.clone(),
             connections: self.connections.max(1),
         };
-        let Full { label, format, scheduled_at } = full;
-        let wanted = Wanted { label, format, retention: self.retention_full, scheduled_at };
-        Ok(outcome_reply(source.full(wanted, deadline).await?, "full"))
+        let Make { selection, label, format, scheduled_at } = make;
+        let kind = selection.kind;
+        let wanted = Wanted { selection, label, format, retention: self.retention.of(kind), scheduled_at };
+        let outcome = source.make(wanted, deadline).await?;
+        // What the alarms on missing backups count; a window is none of the backups that a schedule promises.
+        if let Outcome::Made(made) = &outcome
+            && !made.manifest.partial
+        {
+            self.metrics.record(&[completed(kind)], &[("backup_id", &made.manifest.backup_id)]);
+        }
+        Ok(outcome_reply(outcome, kind.as_str()))
     }
+}
+
+fn completed(kind: BackupKind) -> Metric {
+    Metric::one(match kind {
+        BackupKind::Full => "FullBackups",
+        BackupKind::Payments => "PaymentsBackups",
+        BackupKind::Orders => "OrdersBackups",
+        BackupKind::Tickets => "TicketsBackups",
+        BackupKind::Tables => "TablesBackups",
+    })
 }
 
 impl<S: SecretStore + Sync> Operation for Backup<S> {
@@ -94,7 +119,7 @@ impl<S: SecretStore + Sync> Operation for Backup<S> {
     async fn run(&self, request: BackupRequest, deadline: SystemTime) -> Result<BackupReply, Failure> {
         let store = &*self.store;
         match request {
-            BackupRequest::Make(make) => Box::pin(self.full(make.full()?, deadline)).await,
+            BackupRequest::Make(make) => Box::pin(self.make(make.understood()?, deadline)).await,
             BackupRequest::List => {
                 let list = list_backups(store).await.map_err(Failure::from)?;
                 Ok(BackupReply::List { backups: list.backups, incomplete: list.incomplete })

@@ -2,6 +2,7 @@
 
 use recoup::archive::backup::{BackupMade, Outcome};
 use recoup::archive::format::TableFormat;
+use recoup::archive::manifest::SelectionEntry;
 use recoup::archive::summary::ListedBackup;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -84,6 +85,8 @@ pub struct MadeReply {
     backup_type: String,
     status: &'static str,
     label: Option<String>,
+    /// Whether it holds the rows of a window only: to merge, never to promote.
+    partial: bool,
     format: TableFormat,
     record_count: u64,
     /// Bytes of all its objects, as `list` and `recoup.backups` have them.
@@ -92,6 +95,9 @@ pub struct MadeReply {
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     expires_at: OffsetDateTime,
+    /// Which part of the database it is; absent for a full one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selection: Option<SelectionEntry>,
     tables: Vec<TableReply>,
     unsupported: Vec<String>,
     warnings: Vec<String>,
@@ -114,6 +120,8 @@ fn made_reply(made: BackupMade) -> MadeReply {
             .map(|table| TableReply { table: table.qualified_name(), rows: table.row_count })
             .collect(),
         file_size_bytes: manifest.file_size_bytes(),
+        partial: manifest.partial,
+        selection: manifest.selection,
         backup_id: manifest.backup_id,
         backup_type: manifest.backup_type,
         status: "completed",

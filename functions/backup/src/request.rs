@@ -1,6 +1,10 @@
 //! What the function is asked, and what it understands of it.
 
+use std::collections::BTreeMap;
+
 use recoup::archive::format::TableFormat;
+use recoup::archive::kind::BackupKind;
+use recoup::archive::selection::{Selection, Window};
 use recoup::archive::summary::check_label;
 use recoup::failure::Failure;
 use recoup::invocation::Request;
@@ -35,6 +39,10 @@ pub enum BackupRequest {
 pub struct MakeRequest {
     backup_type: Option<String>,
     label: Option<String>,
+    tables: Option<Vec<String>>,
+    date_from: Option<String>,
+    date_to: Option<String>,
+    created_columns: Option<BTreeMap<String, Option<String>>>,
     #[serde(default)]
     format: TableFormat,
     #[serde(default, deserialize_with = "instant")]
@@ -65,16 +73,20 @@ impl<'de> Deserialize<'de> for BackupRequest {
 }
 
 impl Request for BackupRequest {
-    const ACCEPTS: &'static str = "backup_type \"full\" with an optional label of up to 60 bytes, an optional format \
-        (\"copy\", the default, \"csv\" or \"json\") and, from a schedule, scheduled_at; or action \"list\"; \"status\" with backup_id (an id or \"latest\"); \"prune\" with dry_run (default \
-        true), actor, reason, older_than_days, more_than_half, without_recovery_points; \"rebuild\" with dry_run (default \
-        false); other kinds of backup are not in this version";
-    const EXAMPLE: &'static str = r#"{"backup_type":"full","label":"before release 12"}"#;
+    const ACCEPTS: &'static str = "backup_type \"full\", \"payments\", \"orders\", \"tickets\", or \"tables\" with tables, a \
+        list of names; with any of them a label of up to 60 bytes, a format (\"copy\", the default, \"csv\" or \"json\"), for \
+        the rows of a window of time date_from, date_to (by default now) and created_columns, which column dates the rows \
+        of a table, and, from a schedule, scheduled_at; or action \"list\"; \"status\" with backup_id (an id or \"latest\"); \
+        \"prune\" with dry_run (default true), actor, reason, older_than_days, more_than_half, without_recovery_points; \
+        \"rebuild\" with dry_run (default false)";
+    const EXAMPLE: &'static str = r#"{"backup_type":"tables","tables":["public.orders"],"date_from":"2026-11-01T00:00:00Z","label":"before release 12"}"#;
 }
 
 /// A backup that is to be made.
 #[derive(Debug)]
-pub(crate) struct Full {
+pub(crate) struct Make {
+    /// Which part of the database.
+    pub(crate) selection: Selection,
     /// What the operator calls it.
     pub(crate) label: Option<String>,
     /// How rows are written.
@@ -88,21 +100,47 @@ impl MakeRequest {
     ///
     /// # Errors
     /// `InvalidRequest`, with what is accepted and an example.
-    pub(crate) fn full(self) -> Result<Full, Failure> {
+    pub(crate) fn understood(self) -> Result<Make, Failure> {
         let refuse = |reason: String| {
             let (accepts, example) = (BackupRequest::ACCEPTS, BackupRequest::EXAMPLE);
             Failure::invalid_request(format!("{reason}. Accepted: {accepts}. Example: {example}"))
         };
-        let Self { backup_type, label, format, scheduled_at } = self;
-        match backup_type.as_deref() {
-            Some("full") => {}
-            Some(other) => return Err(refuse(format!("backup_type {other:?} is not known"))),
-            None => return Err(refuse("neither backup_type nor action is given".to_owned())),
-        }
-        if let Some(label) = &label {
+        let Some(kind) = self.backup_type.as_deref() else {
+            return Err(refuse("neither backup_type nor action is given".to_owned()));
+        };
+        let kind = kind.parse().map_err(refuse)?;
+        if let Some(label) = &self.label {
             check_label(label)?;
         }
-        Ok(Full { label, format, scheduled_at })
+        let (label, format, scheduled_at) = (self.label.clone(), self.format, self.scheduled_at);
+        Ok(Make { selection: self.selection(kind).map_err(refuse)?, label, format, scheduled_at })
+    }
+
+    /// Which part of the database is asked for.
+    fn selection(self, kind: BackupKind) -> Result<Selection, String> {
+        let tables = match (kind, self.tables) {
+            (BackupKind::Tables, Some(tables)) if !tables.is_empty() => {
+                tables.iter().map(|table| table.parse()).collect::<Result<_, _>>()?
+            }
+            (BackupKind::Tables, _) => {
+                return Err("backup_type \"tables\" needs tables, a list of names".to_owned());
+            }
+            (_, Some(_)) => {
+                return Err(format!("tables are named with backup_type \"tables\", not with {kind:?}"));
+            }
+            (_, None) => Vec::new(),
+        };
+        let window = match (&self.date_from, &self.date_to, &self.created_columns) {
+            (None, None, None) => None,
+            (None, _, _) => {
+                return Err("date_to and created_columns need date_from, where the window begins".to_owned());
+            }
+            (Some(from), to, _) => {
+                let columns = self.created_columns.unwrap_or_default();
+                Some(Window::parse(from, to.as_deref(), columns, OffsetDateTime::now_utc())?)
+            }
+        };
+        Ok(Selection { kind, tables, window })
     }
 }
 
@@ -121,7 +159,7 @@ mod tests {
 
     fn understood(payload: Value) -> Result<(), Failure> {
         match parse::<BackupRequest>(payload)? {
-            BackupRequest::Make(make) => make.full().map(drop),
+            BackupRequest::Make(make) => make.understood().map(drop),
             BackupRequest::Prune(prune) => prune.check().map(drop),
             BackupRequest::List | BackupRequest::Rebuild(_) | BackupRequest::Status(_) => Ok(()),
         }
@@ -130,7 +168,17 @@ mod tests {
     #[test]
     fn what_is_not_accepted_is_refused_with_what_is() {
         for payload in [
-            json!({"backup_type": "payments"}),
+            json!({"backup_type": "payment"}),
+            json!({"backup_type": "tables"}),
+            json!({"backup_type": "tables", "tables": []}),
+            json!({"backup_type": "tables", "tables": "public.orders"}),
+            json!({"backup_type": "tables", "tables": ["orders"]}),
+            json!({"backup_type": "full", "tables": ["public.orders"]}),
+            json!({"backup_type": "full", "date_to": "2026-11-01T00:00:00Z"}),
+            json!({"backup_type": "full", "date_from": "2026-11-01"}),
+            json!({"backup_type": "full", "date_from": 1_764_000_000}),
+            json!({"backup_type": "full", "created_columns": {"public.orders": "placed_at"}}),
+            json!({"action": "list", "date_from": "2026-11-01T00:00:00Z"}),
             json!({"backup_type": "Full"}),
             json!({"action": "compact"}),
             json!({"action": 7}),
@@ -166,6 +214,9 @@ mod tests {
             serde_json::from_str(BackupRequest::EXAMPLE).expect("json"),
             json!({"action": null, "backup_type": "full", "label": null}),
             json!({"backup_type": "full", "scheduled_at": "2026-11-21T04:10:00Z"}),
+            json!({"backup_type": "payments", "date_from": null}),
+            json!({"backup_type": "orders", "date_from": "2026-11-01T00:00:00+01:00"}),
+            json!({"backup_type": "tickets"}),
             json!({"backup_type": "full", "format": "json"}),
             json!({"action": "list"}),
             json!({"action": "status", "backup_id": "latest"}),

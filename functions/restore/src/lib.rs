@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use recoup::archive::encryption::Identities;
+use recoup::archive::manifest::SelectionEntry;
 use recoup::archive::names::key_timestamp;
 use recoup::archive::reading::Backup;
 use recoup::archive::restore::{Difference, RestoreTarget, Restored, RestoredTable, check_name};
@@ -38,7 +39,7 @@ pub enum Action {
 }
 
 impl Request for RestoreRequest {
-    const ACCEPTS: &'static str = "action \"backup_restore\", backup_id, a backup's name or \"latest\", and optionally target_database, the name of a database that does not exist yet";
+    const ACCEPTS: &'static str = "action \"backup_restore\", backup_id, a backup's name, \"latest\" for the newest full one or \"latest-payments\" and so on, and optionally target_database, the name of a database that does not exist yet";
     const EXAMPLE: &'static str = r#"{"action":"backup_restore","backup_id":"latest"}"#;
 }
 
@@ -47,8 +48,16 @@ impl Request for RestoreRequest {
 pub struct RestoreReply {
     restore_id: String,
     backup_id: String,
+    backup_type: String,
     target_database: String,
     status: &'static str,
+    /// Whether the copy holds the rows of a window only.
+    partial: bool,
+    /// What the copy may be used for: `promote` only where it holds everything.
+    fit_for: &'static [&'static str],
+    /// Which part of the database it is; absent where it is everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selection: Option<SelectionEntry>,
     tables: Vec<RestoredTable>,
     difference_to_production: Difference,
     unsupported: Vec<String>,
@@ -129,6 +138,10 @@ fn reply(restore_id: String, backup: &Backup<S3Store>, restored: Restored) -> Re
     RestoreReply {
         restore_id,
         backup_id: backup.id.to_string(),
+        backup_type: backup.manifest.backup_type.clone(),
+        partial: backup.manifest.partial,
+        fit_for: if backup.manifest.is_everything() { &["promote", "merge"] } else { &["merge"] },
+        selection: backup.manifest.selection.clone(),
         target_database: restored.database,
         status: "completed",
         tables: restored.tables,

@@ -20,7 +20,7 @@ use recoup::archive::names::BackupId;
 use recoup::archive::reading::Backup;
 use recoup::archive::restore::RestoreTarget;
 use recoup::archive::store::S3Store;
-use recoup::archive::summary::{find_backup, list_backups};
+use recoup::archive::summary::find_backup;
 use recoup::config::Env;
 use recoup::db;
 use recoup::failure::Failure;
@@ -123,22 +123,6 @@ impl<S: SecretStore + SecretDates + Sync> Verify<S> {
         Ok(Identities::parse(&age_identities(&self.secrets, &self.key_secret_id).await?)?)
     }
 
-    /// The backup that a request means: by default the newest, for a drill the newest full one.
-    async fn find(&self, depth: Depth, wanted: Option<&str>) -> Result<BackupId, Failure> {
-        match (depth, wanted.unwrap_or("latest")) {
-            (Depth::Drill, "latest") => {
-                let list = list_backups(&*self.store).await.map_err(Failure::from)?;
-                let newest = list.backups.iter().find(|backup| backup.backup_type == "full");
-                let newest = newest.ok_or_else(|| ArchiveError::BackupNotFound {
-                    backup_id: "latest".to_owned(),
-                    found: "the bucket has no full backup".to_owned(),
-                })?;
-                newest.backup_id.parse().map_err(|reason| ArchiveError::InvalidRequest(reason).into())
-            }
-            (_, wanted) => Ok(find_backup(&*self.store, wanted).await?),
-        }
-    }
-
     /// Carries out a check; the second says which backup was meant, as soon as that is known.
     async fn check(
         &self,
@@ -148,7 +132,9 @@ impl<S: SecretStore + SecretDates + Sync> Verify<S> {
     ) -> Result<(Outcome, Vec<String>), Failure> {
         let outcome = match check {
             Check::Backup { depth, backup_id } => {
-                let id = meant.insert(self.find(*depth, backup_id.as_deref()).await?).clone();
+                let id = meant
+                    .insert(find_backup(&*self.store, backup_id.as_deref().unwrap_or("latest")).await?)
+                    .clone();
                 let backup = Arc::new(Backup::open(Arc::clone(&self.store), id).await?);
                 match depth {
                     Depth::Quick => Outcome::Quick(quick::quick(&backup).await?),

@@ -17,7 +17,7 @@ pub struct VerifyRequest {
 }
 
 impl Request for VerifyRequest {
-    const ACCEPTS: &'static str = "action \"full\" (every byte of a backup), \"quick\" (its manifest, listing and the store's checksums) or \"drill\" (restore it, prove it, drop the copy), each with an optional backup_id, a backup's name or \"latest\"; action \"database\" (the rows), with an optional settle_minutes (what is younger is not judged, 60); action \"schema\" (the tables against the migrations) or \"health\" (all of it at a glance), alone";
+    const ACCEPTS: &'static str = "action \"full\" (every byte of a backup), \"quick\" (its manifest, listing and the store's checksums) or \"drill\" (restore it, prove it, drop the copy), each with an optional backup_id, a backup's name, \"latest\" for the newest full one or \"latest-payments\" and so on; action \"database\" (the rows), with an optional settle_minutes (what is younger is not judged, 60); action \"schema\" (the tables against the migrations) or \"health\" (all of it at a glance), alone";
     const EXAMPLE: &'static str = r#"{"action":"full","backup_id":"latest"}"#;
 }
 

@@ -1,4 +1,4 @@
-//! A full backup in one process: plan, all parts on several connections, seal.
+//! A backup in one process: plan, all parts on several connections, seal.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,14 +14,16 @@ use super::encryption::Encryption;
 use super::error::ArchiveError;
 use super::format::TableFormat;
 use super::inventory::Folder;
+use super::kind::BackupKind;
 use super::manifest::{Manifest, PartEntry};
 use super::names::BackupId;
 use super::part::{Destination, write_part};
 use super::plan::{TablePlan, plan};
 use super::record::{BackupRecord, record};
 use super::scheduled;
-use super::schema::{self, SchemaSelection};
+use super::schema::SchemaSelection;
 use super::seal::{SealFacts, seal};
+use super::selection::{Chosen, Selection, choose};
 use super::session::open_reading;
 use super::store::{ObjectStore, OpenUploads};
 use super::summary::ListedBackup;
@@ -45,6 +47,8 @@ pub struct BackupSource<S> {
 
 /// What is asked for.
 pub struct Wanted {
+    /// Which part of the database.
+    pub selection: Selection,
     /// What the operator calls it.
     pub label: Option<String>,
     /// How rows are written.
@@ -84,12 +88,13 @@ enum Run {
 }
 
 impl<S: ObjectStore> BackupSource<S> {
-    /// Makes a full backup, and records the run.
+    /// Makes a backup of what is selected, and records the run.
     ///
     /// # Errors
     /// [`ArchiveError`]. Then no manifest stands, so there is no backup; uploads in pieces are given up.
-    pub async fn full(&self, wanted: Wanted, deadline: SystemTime) -> Result<Outcome, ArchiveError> {
-        let backup_type = "full";
+    pub async fn make(&self, wanted: Wanted, deadline: SystemTime) -> Result<Outcome, ArchiveError> {
+        let selection = &wanted.selection;
+        let backup_type = selection.kind.as_str();
         let started_at = OffsetDateTime::now_utc();
         let expires_at = started_at + wanted.retention;
         let digits = match wanted.scheduled_at {
@@ -104,17 +109,19 @@ impl<S: ObjectStore> BackupSource<S> {
             uploads: OpenUploads::default(),
             progress: Arc::default(),
         });
-        let schemas = match &self.schemas {
-            SchemaSelection::All => Vec::new(),
-            SchemaSelection::Only(names) => names.clone(),
+        let facts = SealFacts {
+            label: wanted.label.clone(),
+            schemas: self.schemas_of(selection),
+            selection: None,
+            started_at,
+            expires_at,
         };
-        let facts = SealFacts { label: wanted.label.clone(), schemas, started_at, expires_at };
         let time_left =
             deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(CLEAN_UP_TIME);
 
         // Its transaction holds the snapshot and the lock that says that this run works: it outlives the work.
         let mut holder = None;
-        let work = Box::pin(self.run(&destination, facts, wanted.scheduled_at, &mut holder));
+        let work = Box::pin(self.run(&destination, &wanted, facts, &mut holder));
         let made = match tokio::time::timeout(time_left, work).await {
             Ok(made) => made,
             Err(_) => Err(ArchiveError::TimeLimit { operation: "back up the database" }),
@@ -129,6 +136,7 @@ impl<S: ObjectStore> BackupSource<S> {
         let entry = BackupRecord {
             backup_id: &destination.backup_id,
             label: wanted.label.as_deref(),
+            window: selection.window.as_ref().map(|window| (window.from, window.to)),
             counts: made.as_ref().ok().map(|manifest| (manifest.totals.rows, manifest.file_size_bytes())),
             reached: destination.progress.reached(),
             expires_at,
@@ -144,15 +152,15 @@ impl<S: ObjectStore> BackupSource<S> {
     async fn run(
         &self,
         destination: &Arc<Destination<S>>,
+        wanted: &Wanted,
         facts: SealFacts,
-        scheduled_at: Option<OffsetDateTime>,
         holder: &mut Option<PgConnection>,
     ) -> Result<Run, ArchiveError> {
         let backup_id = &destination.backup_id;
         let (kind, digits) = (backup_id.backup_type(), backup_id.digits());
         let holder = holder.insert(open_reading(&self.options, None).await?);
         let claimed = scheduled::claim(holder, digits).await?;
-        if let Some(scheduled_at) = scheduled_at {
+        if let Some(scheduled_at) = wanted.scheduled_at {
             // After the claim: whoever had it before has sealed by now, or never will.
             let deliveries = scheduled::deliveries(&*self.store, kind, digits, scheduled_at).await?;
             if let Some(backup) = deliveries.iter().find_map(Folder::listed) {
@@ -165,25 +173,38 @@ impl<S: ObjectStore> BackupSource<S> {
         let told = backup_progress::Run {
             backup_id: backup_id.clone(),
             label: facts.label.clone(),
+            window: wanted.selection.window.as_ref().map(|window| (window.from, window.to)),
             expires_at: facts.expires_at,
         };
         let _teller = backup_progress::tell(Arc::clone(&destination.progress), self.options.clone(), told);
-        Ok(Run::Made(Box::new(self.write(destination, facts, holder).await?)))
+        Ok(Run::Made(Box::new(self.write(destination, &wanted.selection, facts, holder).await?)))
+    }
+
+    /// The schemas that were asked for, empty for all: those of the configuration limit full backups alone.
+    fn schemas_of(&self, selection: &Selection) -> Vec<String> {
+        match &self.schemas {
+            SchemaSelection::Only(names) if selection.kind == BackupKind::Full => names.clone(),
+            _ => Vec::new(),
+        }
     }
 
     async fn write(
         &self,
         destination: &Arc<Destination<S>>,
+        selection: &Selection,
         facts: SealFacts,
         holder: &mut PgConnection,
     ) -> Result<Manifest, ArchiveError> {
-        let plan = plan(holder, &self.schemas).await?;
+        let chosen = choose(holder, selection, &self.schemas).await?;
+        // What is chosen may lie in any schema.
+        let schemas = if chosen.is_some() { &SchemaSelection::All } else { &self.schemas };
+        let plan = plan(holder, schemas, chosen.as_ref()).await?;
         destination.progress.planned(plan.tables.iter().map(|table| table.bytes).sum());
-        let definitions = schema::read_schema(holder, &self.schemas).await?;
         tracing::info!(backup_id = %destination.backup_id, tables = plan.tables.len(), "backup planned");
 
         let parts = self.write_parts(destination, &plan.snapshot.id, &plan.tables).await?;
-        seal(destination, plan, &definitions, parts, facts).await
+        let entry = chosen.map(|Chosen { entry, .. }| entry);
+        seal(destination, plan, parts, SealFacts { selection: entry, ..facts }).await
     }
 
     async fn write_parts(

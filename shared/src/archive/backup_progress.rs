@@ -107,6 +107,8 @@ pub struct Run {
     pub backup_id: BackupId,
     /// What the operator called it.
     pub label: Option<String>,
+    /// The window of a partial one, from and to.
+    pub window: Option<(OffsetDateTime, OffsetDateTime)>,
     /// From when on it may be pruned.
     pub expires_at: OffsetDateTime,
 }
@@ -182,10 +184,10 @@ impl Row {
         // What the end of the run writes is never written over.
         sqlx::query(
             "INSERT INTO recoup.backups AS b (
-                backup_id, backup_type, status, label, created_at, expires_at,
+                backup_id, backup_type, status, label, created_at, expires_at, window_from, window_to,
                 heartbeat_at, progress_rows, progress_bytes, progress_percent
             )
-            VALUES ($1, $2, 'running', $3, $4, $5, clock_timestamp(), $6, $7, $8)
+            VALUES ($1, $2, 'running', $3, $4, $5, $6, $7, clock_timestamp(), $8, $9, $10)
             ON CONFLICT (backup_id) DO UPDATE SET
                 heartbeat_at = excluded.heartbeat_at,
                 progress_rows = excluded.progress_rows,
@@ -198,6 +200,8 @@ impl Row {
         .bind(self.run.label.as_deref())
         .bind(self.run.backup_id.created_at())
         .bind(self.run.expires_at)
+        .bind(self.run.window.map(|(from, _)| from))
+        .bind(self.run.window.map(|(_, to)| to))
         .bind(reached.map_or(0, |reached| count(reached.rows)))
         .bind(reached.map_or(0, |reached| count(reached.bytes)))
         .bind(reached.map_or(0.0, |reached| reached.percent))

@@ -90,6 +90,14 @@ pub enum ArchiveError {
         /// The version that is understood here.
         known: u32,
     },
+    /// A request names a table that there is none of, or that holds no rows to copy.
+    #[error("back up table {table}: {reason}")]
+    UnknownTable {
+        /// As a request would name it.
+        table: String,
+        /// What is there instead, and what to do.
+        reason: String,
+    },
     /// The database to restore into is already there.
     #[error(
         "create database {database}: it exists already; give another target_database, or drop it first if it is an abandoned copy (psql -c 'DROP DATABASE {quoted}')"
@@ -205,6 +213,7 @@ impl ArchiveError {
             Self::BackupDamaged { .. } => "BackupDamaged",
             Self::WrongKey { .. } => "WrongKey",
             Self::FormatUnknown { .. } => "BackupFormatUnknown",
+            Self::UnknownTable { .. } => "UnknownTable",
             Self::StagingExists { .. } => "StagingExists",
             Self::NotEqual { .. } => "RestoreNotEqual",
             Self::TableChanged { .. } => "TableChanged",

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::format::TableFormat;
@@ -18,10 +19,7 @@ pub fn instructions(manifest: &Manifest) -> String {
     fill(include_str!("RESTORE.md"), |name| match name {
         "backup_id" => manifest.backup_id.clone(),
         "folder" => format!("{BACKUPS_PREFIX}{}", manifest.backup_id),
-        "taken_at" => {
-            let taken_at = manifest.snapshot.taken_at.format(&Rfc3339);
-            taken_at.expect("the server's clock shows a year of four digits")
-        }
+        "holds" => holds(manifest),
         "postgres_version" => (manifest.postgres_version / 10_000).to_string(),
         "bytes" => size(manifest),
         "programs" => pick(manifest, "`age`, `zstd` and `psql`,", "`zstd` and `psql`,"),
@@ -71,6 +69,25 @@ fn pick(manifest: &Manifest, encrypted: &str, plain: &str) -> String {
 fn size(manifest: &Manifest) -> String {
     let bytes: u64 = manifest.objects().map(|(_, bytes)| bytes).sum();
     format!("its {} MB", bytes.div_ceil(1_000_000))
+}
+
+fn holds(manifest: &Manifest) -> String {
+    let taken_at = manifest.snapshot.taken_at.format(&Rfc3339);
+    let taken_at = taken_at.expect("the server's clock shows a year of four digits");
+    let Some(selection) = &manifest.selection else {
+        return format!("This folder holds a whole Postgres database as it was at {taken_at}.");
+    };
+    let part = format!(
+        "This folder holds a part of a Postgres database as it was at {taken_at}: the tables of section 6, with what\ntheir foreign keys need."
+    );
+    let Some(window) = &selection.window else { return part };
+    let time = |time: OffsetDateTime| time.format(&Rfc3339).expect("it was read as such a time");
+    format!(
+        "{part}\n\n**It is partial**: of {} it holds the rows that were created from {} up to, not including, {}, and of\nevery table the rows that these refer to. Merge from it; never put it in a database's place.",
+        manifest.backup_type,
+        time(window.from),
+        time(window.to)
+    )
 }
 
 fn recipients(manifest: &Manifest) -> String {

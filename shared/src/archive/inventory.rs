@@ -42,6 +42,11 @@ impl Folder {
         self.summary = self.summary.take().or_else(|| Summary::parse(key));
     }
 
+    /// Whether it holds the rows of a window only.
+    pub fn is_partial(&self) -> bool {
+        self.summary.as_ref().is_some_and(|summary| summary.partial)
+    }
+
     /// From when on it may be pruned.
     pub fn expires_at(&self) -> Option<OffsetDateTime> {
         self.summary.as_ref().map(|summary| summary.expires_at)
@@ -51,6 +56,7 @@ impl Folder {
     pub fn listed(&self) -> Option<ListedBackup> {
         self.sealed.then(|| ListedBackup {
             backup_type: self.id.backup_type().to_owned(),
+            partial: self.is_partial(),
             status: "completed",
             label: self.summary.as_ref().and_then(|summary| summary.label.clone()),
             record_count: self.summary.as_ref().map(|summary| summary.rows),

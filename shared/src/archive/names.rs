@@ -96,7 +96,7 @@ impl FromStr for BackupId {
     fn from_str(text: &str) -> Result<Self, String> {
         let invalid = || {
             format!(
-                "backup_id {text:?} is not a backup's name; it looks like 20261121T020000Z-full-7f3a9c01, or is \"latest\""
+                "backup_id {text:?} is not a backup's name; it looks like 20261121T020000Z-full-7f3a9c01, or is \"latest\", or \"latest-payments\" and so on for another kind"
             )
         };
         let mut fields = text.splitn(3, '-');

@@ -9,7 +9,8 @@ use super::error::ArchiveError;
 use super::format::TableFormat;
 use super::manifest::{Column, DatabaseTraits, SequenceEntry, Snapshot};
 use super::names::table_folder;
-use super::schema::{self, SchemaSelection};
+use super::schema::{self, SchemaDump, SchemaSelection, TableSubset};
+use super::selection::{Chosen, Rows};
 use super::session::{quote_ident, quote_qualified, run};
 
 /// How much of a table (with what it keeps in TOAST) one part holds, about. Small enough that several
@@ -33,6 +34,8 @@ pub struct Plan {
     pub postgres_version: i32,
     /// Tables by schema and name.
     pub tables: Vec<TablePlan>,
+    /// The definitions.
+    pub definitions: SchemaDump,
     /// Sequences and their values.
     pub sequences: Vec<SequenceEntry>,
 }
@@ -46,6 +49,8 @@ pub struct TablePlan {
     pub name: String,
     /// Columns that are stored.
     pub columns: Vec<Column>,
+    /// Which of its rows.
+    pub rows: Rows,
     /// Ranges of pages.
     pub parts: Vec<PageRange>,
     /// Its bytes on disk, with what it keeps in TOAST, when it was planned.
@@ -77,8 +82,12 @@ impl TablePlan {
         let columns = column_list(&self.columns);
         let table = quote_qualified(&self.schema, &self.name);
         let until = range.end.map_or(String::new(), |end| format!(" AND ctid < '({end},0)'"));
+        let condition = match &self.rows {
+            Rows::All => String::new(),
+            Rows::Where(condition) => format!(" AND {condition}"),
+        };
         format!(
-            "COPY (SELECT {columns} FROM ONLY {table} WHERE ctid >= '({},0)'{until}) TO STDOUT",
+            "COPY (SELECT {columns} FROM ONLY {table} WHERE ctid >= '({},0)'{until}{condition}) TO STDOUT",
             range.first
         )
     }
@@ -95,33 +104,51 @@ pub fn column_list(columns: &[Column]) -> String {
     columns.iter().map(|column| quote_ident(&column.name)).collect::<Vec<_>>().join(", ")
 }
 
-/// Plans a backup on a connection that [`super::session::open_reading`] gave. The connection must stay
+/// Plans a backup of all tables, or of those that were chosen, on a connection that [`super::session::open_reading`] gave. The connection must stay
 /// open, and in its transaction, until the last part is read: the snapshot and the locks end with it.
 ///
 /// # Errors
 /// [`ArchiveError::TableChanged`] where a table was rewritten between snapshot and lock: old snapshots
 /// see such a table empty, and a backup would look whole without its rows. [`ArchiveError::Database`].
-pub async fn plan(connection: &mut PgConnection, selection: &SchemaSelection) -> Result<Plan, ArchiveError> {
+pub async fn plan(
+    connection: &mut PgConnection,
+    selection: &SchemaSelection,
+    chosen: Option<&Chosen>,
+) -> Result<Plan, ArchiveError> {
     let snapshot = export_snapshot(connection).await?;
     let (database, postgres_version) = read_traits(connection).await?;
-    let tables = plan_tables(connection, selection).await?;
-    let sequences = schema::read_sequences(connection, selection).await?.into_iter().map(|sequence| {
-        let schema::Sequence { schema, name, last_value, is_called, .. } = sequence;
-        SequenceEntry { schema, name, last_value, is_called }
+    let tables = plan_tables(connection, selection, |table| match chosen {
+        None => Some(Rows::All),
+        Some(chosen) => chosen.tables.get(&i64::from(table.oid)).cloned(),
+    })
+    .await?;
+    let subset = chosen.map(|chosen| TableSubset {
+        tables: chosen.tables.keys().copied().collect(),
+        partitioned: chosen.partitioned.clone(),
     });
+    let definitions = schema::read_schema_of(connection, selection, subset.as_ref()).await?;
+    let made = |oid| definitions.sequences.contains(&oid);
+    let sequences =
+        schema::read_sequences_of(connection, selection, made).await?.into_iter().map(|sequence| {
+            let schema::Sequence { schema, name, last_value, is_called, .. } = sequence;
+            SequenceEntry { schema, name, last_value, is_called }
+        });
     let sequences = sequences.collect();
-    Ok(Plan { snapshot, database, postgres_version, tables, sequences })
+    Ok(Plan { snapshot, database, postgres_version, tables, definitions, sequences })
 }
 
-/// Lists the tables with their parts, and locks them against change.
+/// Lists the tables for which `rows` says which rows are meant, with their parts, and locks them against change.
 ///
 /// # Errors
 /// As [`plan`].
 pub async fn plan_tables(
     connection: &mut PgConnection,
     selection: &SchemaSelection,
+    rows: impl Fn(&schema::Table) -> Option<Rows>,
 ) -> Result<Vec<TablePlan>, ArchiveError> {
-    let tables = schema::read_tables(connection, selection).await?;
+    let found = schema::read_tables(connection, selection).await?;
+    let (tables, rows): (Vec<schema::Table>, Vec<Rows>) =
+        found.into_iter().filter_map(|table| rows(&table).map(|rows| (table, rows))).unzip();
     for tables in tables.chunks(TABLES_PER_LOCK) {
         let names: Vec<_> = tables.iter().map(|table| format!("ONLY {}", table.ident)).collect();
         let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
@@ -135,7 +162,7 @@ pub async fn plan_tables(
         .fetch_all(connection)
         .await
         .map_err(|error| ArchiveError::database("measure the tables", &error))?;
-    let planned = tables.into_iter().zip(sizes).map(|(table, (pages, bytes))| TablePlan {
+    let planned = tables.into_iter().zip(rows).zip(sizes).map(|((table, rows), (pages, bytes))| TablePlan {
         schema: table.schema,
         name: table.name,
         columns: table
@@ -143,8 +170,13 @@ pub async fn plan_tables(
             .into_iter()
             .map(|column| Column { name: column.name, data_type: column.type_name })
             .collect(),
-        parts: split(count(pages), count(bytes)),
+        parts: match &rows {
+            Rows::All => split(count(pages), count(bytes)),
+            // A condition is worked out once, and not again for each part.
+            Rows::Where(_) => split(count(pages).min(1), 0),
+        },
         bytes: count(bytes),
+        rows,
     });
     Ok(planned.collect())
 }
@@ -166,7 +198,11 @@ fn split(pages: u64, bytes: u64) -> Vec<PageRange> {
     firsts.iter().copied().zip(ends).map(|(first, end)| PageRange { first, end }).collect()
 }
 
-async fn export_snapshot(connection: &mut PgConnection) -> Result<Snapshot, ArchiveError> {
+/// Takes the snapshot that all sessions will see.
+///
+/// # Errors
+/// [`ArchiveError::Database`].
+pub async fn export_snapshot(connection: &mut PgConnection) -> Result<Snapshot, ArchiveError> {
     let operation = "take a snapshot";
     let failed = |error: sqlx::Error| ArchiveError::database(operation, &error);
     let (id, transactions, taken_at) = sqlx::query_as(
@@ -259,6 +295,7 @@ mod tests {
             schema: "shop".to_owned(),
             name: "Order \"items\"".to_owned(),
             columns: vec![column("id"), column("Größe")],
+            rows: Rows::All,
             parts: Vec::new(),
             bytes: 0,
         };
@@ -270,6 +307,12 @@ mod tests {
             table
                 .copy_out_sql(PageRange { first: 8, end: None })
                 .ends_with("WHERE ctid >= '(8,0)') TO STDOUT")
+        );
+        let chosen = TablePlan { rows: Rows::Where("at > now()".to_owned()), ..table.clone() };
+        assert!(
+            chosen
+                .copy_out_sql(PageRange { first: 0, end: None })
+                .ends_with("WHERE ctid >= '(0,0)' AND at > now()) TO STDOUT")
         );
         assert_eq!(table.part_key(3, TableFormat::Copy), "data/shop.Order%20%22items%22/00003.copy.zst");
     }

@@ -22,6 +22,7 @@ struct Row {
     backup_id: String,
     backup_type: String,
     status: String,
+    partial: bool,
     label: Option<String>,
     record_count: Option<i64>,
     file_size_bytes: Option<i64>,
@@ -77,7 +78,7 @@ pub async fn rebuild(
 async fn read_rows(connection: &mut PgConnection) -> Result<Vec<Row>, ArchiveError> {
     let rows = sqlx::query_as(
         // Infinity is a timestamp in Postgres alone, and none of ours.
-        "SELECT backup_id, backup_type, status, label, record_count, file_size_bytes,
+        "SELECT backup_id, backup_type, status, partial, label, record_count, file_size_bytes,
             CASE WHEN isfinite(created_at) THEN created_at END AS created_at,
             CASE WHEN isfinite(completed_at) THEN completed_at END AS completed_at,
             CASE WHEN isfinite(expires_at) THEN date_trunc('second', expires_at) END AS expires_at
@@ -140,6 +141,7 @@ fn wanted_row(folder: &Folder) -> Option<Row> {
         backup_id: backup.backup_id,
         backup_type: backup.backup_type,
         status: "completed".to_owned(),
+        partial: backup.partial,
         label: backup.label,
         record_count: backup.record_count.map(count),
         file_size_bytes: Some(count(backup.file_size_bytes)),
@@ -153,6 +155,7 @@ fn differences(found: &Row, wanted: &Row) -> Vec<&'static str> {
     [
         ("backup_type", found.backup_type == wanted.backup_type),
         ("status", found.status == wanted.status),
+        ("partial", found.partial == wanted.partial),
         ("label", found.label == wanted.label),
         ("record_count", found.record_count == wanted.record_count),
         ("file_size_bytes", found.file_size_bytes == wanted.file_size_bytes),
@@ -194,9 +197,11 @@ async fn write(connection: &mut PgConnection, rebuilt: &Rebuilt, right: &[Row]) 
 async fn write_row(transaction: &mut Transaction<'_, Postgres>, row: &Row) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO recoup.backups (
-            backup_id, backup_type, status, label, record_count, file_size_bytes, created_at, completed_at, expires_at
+            backup_id, backup_type, status, label, record_count, file_size_bytes, created_at, completed_at, expires_at,
+            window_from, window_to
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        -- Names do not say where a window lies, only that there is one.
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $10 THEN timestamptz '-infinity' END, CASE WHEN $10 THEN $7 END)
         ON CONFLICT (backup_id) DO UPDATE SET
             backup_type = excluded.backup_type,
             status = excluded.status,
@@ -206,6 +211,8 @@ async fn write_row(transaction: &mut Transaction<'_, Postgres>, row: &Row) -> Re
             created_at = excluded.created_at,
             completed_at = coalesce(backups.completed_at, excluded.completed_at),
             expires_at = excluded.expires_at,
+            window_from = CASE WHEN $10 THEN coalesce(backups.window_from, excluded.window_from) END,
+            window_to = CASE WHEN $10 THEN coalesce(backups.window_to, excluded.window_to) END,
             error = NULL",
     )
     .bind(&row.backup_id)
@@ -217,6 +224,7 @@ async fn write_row(transaction: &mut Transaction<'_, Postgres>, row: &Row) -> Re
     .bind(row.created_at)
     .bind(row.completed_at)
     .bind(row.expires_at)
+    .bind(row.partial)
     .persistent(false)
     .execute(&mut **transaction)
     .await?;

@@ -20,7 +20,9 @@ pub struct BackupRecord<'a> {
     pub backup_id: &'a BackupId,
     /// What the operator called it.
     pub label: Option<&'a str>,
-    /// Rows and bytes, where it was completed.
+    /// The window of a partial one, from and to.
+    pub window: Option<(OffsetDateTime, OffsetDateTime)>,
+    /// Rows and bytes of all objects, where it was completed.
     pub counts: Option<(u64, u64)>,
     /// How far it came.
     pub reached: Reached,
@@ -48,10 +50,10 @@ async fn write(options: &PgConnectOptions, entry: &BackupRecord<'_>) -> Result<(
     sqlx::query(
         "INSERT INTO recoup.backups (
             backup_id, backup_type, status, label, record_count, file_size_bytes,
-            created_at, completed_at, expires_at, error,
+            created_at, completed_at, expires_at, error, window_from, window_to,
             heartbeat_at, progress_rows, progress_bytes, progress_percent
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8, $9, clock_timestamp(), $10, $11, $12)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8, $9, $10, $11, clock_timestamp(), $12, $13, $14)
         ON CONFLICT (backup_id) DO UPDATE SET
             status = excluded.status,
             record_count = excluded.record_count,
@@ -72,6 +74,8 @@ async fn write(options: &PgConnectOptions, entry: &BackupRecord<'_>) -> Result<(
     .bind(entry.backup_id.created_at())
     .bind(entry.expires_at)
     .bind(entry.error)
+    .bind(entry.window.map(|(from, _)| from))
+    .bind(entry.window.map(|(_, to)| to))
     .bind(count(entry.reached.rows))
     .bind(count(entry.reached.bytes))
     .bind(if entry.error.is_none() { 100.0 } else { entry.reached.percent })

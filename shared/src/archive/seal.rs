@@ -12,8 +12,8 @@ use super::encode::encrypt_document;
 use super::error::ArchiveError;
 use super::instructions::instructions;
 use super::manifest::{
-    FORMAT_VERSION, MANIFEST, Manifest, PartEntry, SchemaEntry, StatementEntry, StoredObject, TableEntry,
-    Totals,
+    FORMAT_VERSION, MANIFEST, Manifest, PartEntry, SchemaEntry, SelectionEntry, StatementEntry, StoredObject,
+    TableEntry, Totals,
 };
 use super::part::Destination;
 use super::plan::Plan;
@@ -27,6 +27,8 @@ pub struct SealFacts {
     pub label: Option<String>,
     /// The schemas that were asked for; empty for all.
     pub schemas: Vec<String>,
+    /// Which part of the database it is; none for all of these schemas.
+    pub selection: Option<SelectionEntry>,
     /// When the work began.
     pub started_at: OffsetDateTime,
     /// From when on it may be pruned.
@@ -41,7 +43,6 @@ pub struct SealFacts {
 pub async fn seal<S: ObjectStore>(
     destination: &Destination<S>,
     plan: Plan,
-    schema: &SchemaDump,
     parts: Vec<Vec<PartEntry>>,
     facts: SealFacts,
 ) -> Result<Manifest, ArchiveError> {
@@ -66,13 +67,15 @@ pub async fn seal<S: ObjectStore>(
         .collect();
     let rows = tables.iter().map(|table| table.row_count).sum();
 
+    let schema = &plan.definitions;
     let sql = schema.to_sql();
     let encryption = &destination.encryption;
     let stored_sql = encrypt_document(sql.as_bytes(), encryption)?;
     let schema_key = format!("schema.sql{}", encryption.suffix());
     let schema_object = put(destination, &schema_key, stored_sql, sql.len()).await?;
 
-    let summary = Summary { rows, expires_at: facts.expires_at, label: facts.label.clone() }.key();
+    let partial = facts.selection.as_ref().is_some_and(|selection| selection.window.is_some());
+    let summary = Summary { rows, expires_at: facts.expires_at, partial, label: facts.label.clone() }.key();
     let text = format!("{summary}\n").into_bytes();
     let text_bytes = text.len();
     let summary = put(destination, &summary, text, text_bytes).await?;
@@ -81,11 +84,13 @@ pub async fn seal<S: ObjectStore>(
         format_version: FORMAT_VERSION,
         backup_id: destination.backup_id.to_string(),
         backup_type: destination.backup_id.backup_type().to_owned(),
+        partial,
         label: facts.label,
         recoup_version: env!("CARGO_PKG_VERSION").to_owned(),
         postgres_version: plan.postgres_version,
         database: plan.database,
         schemas: facts.schemas,
+        selection: facts.selection,
         snapshot: plan.snapshot,
         started_at: facts.started_at,
         finished_at,

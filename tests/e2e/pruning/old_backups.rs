@@ -29,7 +29,12 @@ pub fn full(days: i64, kept_days: i64) -> Old {
 pub async fn plant(client: &Client, bucket: &str, old: Old) -> String {
     let created_at = OffsetDateTime::now_utc() - Duration::days(old.days);
     let id = BackupId::new(created_at, old.kind, rand::random());
-    let summary = Summary { rows: 2, expires_at: created_at + Duration::days(old.kept_days), label: None };
+    let summary = Summary {
+        rows: 2,
+        expires_at: created_at + Duration::days(old.kept_days),
+        partial: false,
+        label: None,
+    };
     let objects = ["data/shop.orders/00000.copy.zst.age", "data/shop.orders/00001.copy.zst.age"]
         .map(str::to_owned)
         .into_iter()

@@ -29,7 +29,8 @@ pub(crate) async fn backups(store: &Arc<S3Store>, expected: &Expectations, now: 
             return seen;
         }
     };
-    let newest = |kind: &str| list.iter().find(|backup| backup.backup_type == kind);
+    // A window is no backup of the whole kind.
+    let newest = |kind: &str| list.iter().find(|backup| backup.backup_type == kind && !backup.partial);
     let (mut kinds, mut late) = (Map::new(), 0);
     for (kind, age_max) in &expected.backup_age {
         let found = newest(kind);

@@ -55,6 +55,12 @@ impl Manifest {
         if self.backup_id != id.as_str() {
             return Err(format!("it belongs to backup {}", self.backup_id));
         }
+        if self.partial != self.window().is_some() {
+            return Err("it says that it is partial and has no window, or the other way round".to_owned());
+        }
+        if self.backup_type != id.backup_type() {
+            return Err(format!("it is of type {} under the name of another", self.backup_type));
+        }
         if self.totals != self.sum_totals() {
             return Err("its totals are not the sums of its entries".to_owned());
         }
@@ -124,6 +130,7 @@ mod tests {
             format_version: FORMAT_VERSION,
             backup_id: "20261121T020000Z-full-7f3a9c01".to_owned(),
             backup_type: "full".to_owned(),
+            partial: false,
             label: None,
             recoup_version: "0.1.0".to_owned(),
             postgres_version: 150_018,
@@ -137,6 +144,7 @@ mod tests {
                 icu_rules: None,
             },
             schemas: Vec::new(),
+            selection: None,
             snapshot: Snapshot {
                 id: "1-1".to_owned(),
                 transactions: "1:1:".to_owned(),
@@ -190,8 +198,10 @@ mod tests {
 
     #[test]
     fn statements_that_contradict_each_other_are_found() {
-        let changes: [fn(&mut Manifest); 5] = [
+        let changes: [fn(&mut Manifest); 7] = [
             |manifest| manifest.backup_id = "20261121T020000Z-full-00000000".to_owned(),
+            |manifest| manifest.backup_type = "payments".to_owned(),
+            |manifest| manifest.partial = true,
             |manifest| manifest.totals.rows += 1,
             |manifest| manifest.tables[0].row_count += 1,
             |manifest| manifest.tables[0].parts[0].digest = RowSum::default(),

@@ -35,8 +35,11 @@ pub struct Manifest {
     pub format_version: u32,
     /// The backup's name, equal to its folder's.
     pub backup_id: String,
-    /// `full`.
+    /// `full`, `payments`, `orders`, `tickets` or `tables`.
     pub backup_type: String,
+    /// Whether it holds only the rows of a window, with what these refer to: it can be merged into a database, and
+    /// never takes one's place.
+    pub partial: bool,
     /// What the operator called it.
     pub label: Option<String>,
     /// Version of the writer.
@@ -47,6 +50,8 @@ pub struct Manifest {
     pub database: DatabaseTraits,
     /// The schemas that were asked for; empty for all but Postgres' own.
     pub schemas: Vec<String>,
+    /// Which part of the database it is; null for all of these schemas.
+    pub selection: Option<SelectionEntry>,
     /// The instant that the backup shows.
     pub snapshot: Snapshot,
     /// When the work began.
@@ -80,6 +85,47 @@ pub struct Manifest {
     pub totals: Totals,
     /// SHA-256 of this file with these digits as zeros.
     pub content_sha256: String,
+}
+
+/// Which part of a database a backup holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelectionEntry {
+    /// The tables that were asked for, as a request would name them; partitions stand for their table.
+    pub tables: Vec<String>,
+    /// The tables that came along because foreign keys lead to them.
+    pub added: Vec<String>,
+    /// The time whose rows it holds; null for all rows.
+    pub window: Option<WindowEntry>,
+}
+
+/// The window of a partial backup, and how rows were dated. A table of the selection that is in none of the lists
+/// gave only rows that others refer to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowEntry {
+    /// The first instant that belongs to it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub from: OffsetDateTime,
+    /// The first instant after it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub to: OffsetDateTime,
+    /// Tables whose rows a column dates.
+    pub created_columns: Vec<CreatedColumn>,
+    /// Tables whose rows are as old as the row that they are a part of.
+    pub with_what_they_are_part_of: Vec<String>,
+    /// Tables whose rows nothing dates, and which are here whole.
+    pub whole: Vec<String>,
+}
+
+/// The column that dates a table's rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreatedColumn {
+    /// The table, as a request would name it.
+    pub table: String,
+    /// Its column.
+    pub column: String,
 }
 
 /// How the database was created.
@@ -281,6 +327,16 @@ impl Manifest {
     /// Bytes of all stored objects, the manifest among them: what a listing of the folder adds up to.
     pub fn file_size_bytes(&self) -> u64 {
         self.totals.bytes_stored + self.to_bytes().len() as u64
+    }
+
+    /// Whether it is a copy of everything, fit to take a database's place.
+    pub fn is_everything(&self) -> bool {
+        self.selection.is_none()
+    }
+
+    /// The window of a partial backup.
+    pub fn window(&self) -> Option<&WindowEntry> {
+        self.selection.as_ref()?.window.as_ref()
     }
 
     /// The sums as the entries say.

@@ -30,7 +30,7 @@ pub enum Rule {
     ExpiryUnknown,
     /// It is younger than what was asked for.
     Younger,
-    /// It is the newest of its type.
+    /// It is the newest of its type that is not of a window only.
     NewestOfItsType,
     /// It is needed to restore an instant of the window.
     PointInTimeWindow,
@@ -126,7 +126,7 @@ impl Rules {
         if newest_of_type.is_some_and(|newest| newest.id == folder.id) {
             rules.push(Rule::NewestOfItsType);
         }
-        let is_base = kind == BASE_TYPE;
+        let is_base = kind == BASE_TYPE && !folder.is_partial();
         let window_begin = self.now - self.point_in_time_window;
         if is_base && (folder.id.created_at() >= window_begin || is_base_of(folder, window_begin, folders)) {
             rules.push(Rule::PointInTimeWindow);
@@ -167,7 +167,12 @@ impl Decision {
     pub fn implausible(&self, more_than_half: bool) -> Option<String> {
         let going = self.remove.iter().filter(|(_, why)| *why != Why::NoManifest).count();
         let standing = going + self.keep.len();
-        if going > 0 && !self.keep.iter().any(|(folder, _)| folder.id.backup_type() == BASE_TYPE) {
+        if going > 0
+            && !self
+                .keep
+                .iter()
+                .any(|(folder, _)| folder.id.backup_type() == BASE_TYPE && !folder.is_partial())
+        {
             return Some(
                 "no full backup would be left; take one first: backup {\"backup_type\":\"full\"}".to_owned(),
             );
@@ -181,9 +186,12 @@ impl Decision {
     }
 }
 
-/// The newest whole backup that `matches`.
+/// The newest whole backup that `matches`; one of a window is none.
 fn newest(folders: &[Folder], matches: impl Fn(&Folder) -> bool) -> Option<&Folder> {
-    folders.iter().filter(|folder| folder.sealed && matches(folder)).max_by_key(|folder| &folder.id)
+    folders
+        .iter()
+        .filter(|folder| folder.sealed && !folder.is_partial() && matches(folder))
+        .max_by_key(|folder| &folder.id)
 }
 
 /// Whether the state at `at` may have to be restored from this backup.
@@ -219,8 +227,12 @@ mod tests {
         let mut folder = Folder::new(BackupId::new(created_at, kind, u32::try_from(days).expect("small")));
         folder.sealed = true;
         folder.modified_at = Some(created_at);
-        folder.summary =
-            Some(Summary { rows: 1, expires_at: created_at + Duration::days(kept), label: None });
+        folder.summary = Some(Summary {
+            rows: 1,
+            expires_at: created_at + Duration::days(kept),
+            partial: false,
+            label: None,
+        });
         folder
     }
 
@@ -274,6 +286,14 @@ mod tests {
         let mut broken = backup("full", 100, 90);
         broken.sealed = false;
         let decision = decide(&rules(), vec![backup("full", 400, 90), backup("full", 300, 90), broken]);
+        assert_eq!(removed(&decision), [400, 100]);
+    }
+
+    #[test]
+    fn a_newer_backup_of_a_window_does_not_count() {
+        let mut window = backup("full", 100, 90);
+        window.summary = window.summary.map(|summary| Summary { partial: true, ..summary });
+        let decision = decide(&rules(), vec![backup("full", 400, 90), backup("full", 300, 90), window]);
         assert_eq!(removed(&decision), [400, 100]);
     }
 

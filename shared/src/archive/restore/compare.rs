@@ -13,9 +13,10 @@ use super::super::digest::{LineDigester, TableDigest};
 use super::super::encode::Flow;
 use super::super::error::ArchiveError;
 use super::super::manifest::Manifest;
-use super::super::plan::{TablePlan, plan};
+use super::super::plan::{TablePlan, export_snapshot, plan_tables};
 use super::super::read_rows::read_rows;
-use super::super::schema::SchemaSelection;
+use super::super::schema::{SchemaSelection, Table};
+use super::super::selection::Rows;
 use super::super::session::open_reading;
 
 /// Batches of rows that wait for the thread that digests them.
@@ -41,9 +42,23 @@ pub async fn digest_database(
     selection: &SchemaSelection,
     connections: usize,
 ) -> Result<BTreeMap<(String, String), TableDigest>, ArchiveError> {
+    digest_tables(options, selection, |_, _| true, connections).await
+}
+
+/// The same for the tables that are `wanted`, by schema and name.
+///
+/// # Errors
+/// As [`digest_database`].
+pub async fn digest_tables(
+    options: &PgConnectOptions,
+    selection: &SchemaSelection,
+    wanted: impl Fn(&str, &str) -> bool,
+    connections: usize,
+) -> Result<BTreeMap<(String, String), TableDigest>, ArchiveError> {
     let mut holder = open_reading(options, None).await?;
-    let plan = plan(&mut holder, selection).await?;
-    let tables: Arc<[TablePlan]> = plan.tables.into();
+    let snapshot_id = export_snapshot(&mut holder).await?.id;
+    let rows = |table: &Table| wanted(&table.schema, &table.name).then_some(Rows::All);
+    let tables: Arc<[TablePlan]> = plan_tables(&mut holder, selection, rows).await?.into();
     let queue: VecDeque<(usize, usize)> = tables
         .iter()
         .enumerate()
@@ -54,7 +69,7 @@ pub async fn digest_database(
     let mut running: JoinSet<Result<Vec<(usize, TableDigest)>, ArchiveError>> = JoinSet::new();
     for _ in 0..workers {
         let (queue, tables, options) = (Arc::clone(&queue), Arc::clone(&tables), options.clone());
-        let snapshot = plan.snapshot.id.clone();
+        let snapshot = snapshot_id.clone();
         running.spawn(async move {
             let mut connection = open_reading(&options, Some(&snapshot)).await?;
             let mut digests = Vec::new();

@@ -1,5 +1,6 @@
 //! How production differs from the copy. It is read, and only read; where it cannot be, that is the answer.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use super::super::digest::RowSum;
 use super::super::error::ArchiveError;
 use super::super::manifest::Manifest;
 use super::super::schema::SchemaSelection;
-use super::compare::digest_database;
+use super::compare::digest_tables;
 
 /// What is kept back of the invocation's time for its reply.
 const REPLY_TIME: Duration = Duration::from_secs(5);
@@ -17,9 +18,9 @@ const REPLY_TIME: Duration = Duration::from_secs(5);
 /// Production against the copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// `equal`, `different`, or `production unreachable`.
+    /// `equal`, `different`, `production unreachable`, or `not compared`.
     pub result: &'static str,
-    /// Why production could not be read.
+    /// Why production could not be read, or is not compared.
     pub reason: Option<String>,
     /// Every table of either.
     pub tables: Vec<TableDifference>,
@@ -42,20 +43,26 @@ pub struct TableDifference {
     pub copy_digest: Option<RowSum>,
 }
 
-/// Reads production's counts and digests and compares them with the backup's, which are the copy's.
+/// Reads production's counts and digests and compares them with the backup's, which are the copy's. Of a backup of
+/// some tables only these are compared.
 pub async fn compare_production(
     production: &PgConnectOptions,
     manifest: &Manifest,
     connections: usize,
     deadline: SystemTime,
 ) -> Difference {
-    let unreachable = |reason: String| Difference {
-        result: "production unreachable",
-        reason: Some(reason),
-        tables: Vec::new(),
-    };
+    let without_tables =
+        |result, reason: String| Difference { result, reason: Some(reason), tables: Vec::new() };
+    if manifest.partial {
+        let reason = "the copy holds the rows of a window and what these refer to, and production holds more";
+        return without_tables("not compared", reason.to_owned());
+    }
+    let unreachable = |reason| without_tables("production unreachable", reason);
     let time_left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(REPLY_TIME);
-    let reading = digest_database(production, &SchemaSelection::All, connections);
+    let own: BTreeSet<(&str, &str)> =
+        manifest.tables.iter().map(|table| (table.schema.as_str(), table.name.as_str())).collect();
+    let wanted = |schema: &str, name: &str| manifest.is_everything() || own.contains(&(schema, name));
+    let reading = digest_tables(production, &SchemaSelection::All, wanted, connections);
     let mut found = match tokio::time::timeout(time_left, Box::pin(reading)).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return unreachable(error.to_string()),

@@ -121,7 +121,8 @@ impl Staging {
     /// [`ArchiveError::Database`].
     pub async fn mark_complete(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
         let mut connection = db::connect(&self.maintenance).await?;
-        let comment = format!("{COMMENT} complete, equal to backup {}", manifest.backup_id);
+        let state = if manifest.is_everything() { "complete" } else { "a part of a database" };
+        let comment = format!("{COMMENT} {state}, equal to backup {}", manifest.backup_id);
         self.comment(&mut connection, &comment).await
     }
 

@@ -188,6 +188,9 @@ pub(super) struct Key {
 }
 
 impl Key {
+    /// The first of all in their order.
+    pub(super) const MIN: Self = Self::new(Class::Namespace, i64::MIN);
+
     pub(super) const fn new(class: Class, oid: i64) -> Self {
         Self { class, oid }
     }

@@ -1,7 +1,7 @@
 //! Finding the objects that need each other.
 
 /// Tarjan's strongly connected components, without recursion (thousands of tables, one long chain).
-pub(super) fn strong_components(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
+pub(in crate::archive) fn strong_components(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
     const UNSEEN: usize = usize::MAX;
     let mut index = vec![UNSEEN; needs.len()];
     let mut low = vec![0; needs.len()];
@@ -45,6 +45,17 @@ pub(super) fn strong_components(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
         }
     }
     components
+}
+
+/// Who is needed by whom, from who needs whom.
+pub(super) fn reversed(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let mut needed_by = vec![Vec::new(); needs.len()];
+    for (at, list) in needs.iter().enumerate() {
+        for need in list {
+            needed_by[*need].push(at);
+        }
+    }
+    needed_by
 }
 
 #[cfg(test)]

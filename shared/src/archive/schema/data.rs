@@ -120,13 +120,26 @@ pub async fn read_sequences(
     conn: &mut PgConnection,
     selection: &SchemaSelection,
 ) -> Result<Vec<Sequence>, SchemaError> {
+    read_sequences_of(conn, selection, |_| true).await
+}
+
+/// The same for those whose oid is `wanted`; no other is read.
+///
+/// # Errors
+/// As [`read_sequences`].
+pub async fn read_sequences_of(
+    conn: &mut PgConnection,
+    selection: &SchemaSelection,
+    wanted: impl Fn(i64) -> bool,
+) -> Result<Vec<Sequence>, SchemaError> {
     // A sequence's state is its own one-row relation; some hundred of them to a query keeps planning cheap.
     const AT_ONCE: usize = 200;
     let schemas = schema_oids(conn, selection).await?;
-    let names: Vec<(String,)> = rows(conn, "sequences", DATA_SEQUENCES, &schemas).await?;
+    let mut names: Vec<(i64, String)> = rows(conn, "sequences", DATA_SEQUENCES, &schemas).await?;
+    names.retain(|(oid, _)| wanted(*oid));
     let mut sequences = Vec::with_capacity(names.len());
     for some in names.chunks(AT_ONCE) {
-        let selects: Vec<&str> = some.iter().map(|(select,)| select.as_str()).collect();
+        let selects: Vec<&str> = some.iter().map(|(_, select)| select.as_str()).collect();
         let found: Vec<Sequence> = sqlx::query_as(AssertSqlSafe(selects.join("\nUNION ALL\n")))
             .persistent(false)
             .fetch_all(&mut *conn)

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     catalog::{Class, Key},
-    cycles::strong_components,
+    cycles::{reversed, strong_components},
     node::{Body, Node},
     statement::{ObjectKind, Phase, Unsupported},
 };
@@ -27,6 +27,8 @@ pub(super) struct Graph {
     /// How `COMMENT ON` names what is only a part of another object.
     targets: HashMap<Key, String>,
     refused: HashSet<Key>,
+    /// What was taken out because it is not of the chosen tables.
+    left_out: HashSet<Key>,
     pub(super) unsupported: Vec<Unsupported>,
 }
 
@@ -89,15 +91,13 @@ impl Graph {
     }
 
     fn resolve(&self, key: Key) -> Option<usize> {
-        let mut key = key;
+        self.wholes(key).find_map(|key| self.at.get(&key).copied())
+    }
+
+    /// The object, what it is part of, what that is part of.
+    fn wholes(&self, key: Key) -> impl Iterator<Item = Key> {
         // Chains are short (multirange, range, extension); the bound keeps a broken catalog from hanging us.
-        for _ in 0..8 {
-            if let Some(at) = self.at.get(&key) {
-                return Some(*at);
-            }
-            key = *self.alias.get(&key)?;
-        }
-        None
+        std::iter::successors(Some(key), |key| self.alias.get(key).copied()).take(8)
     }
 
     fn adjacency(&self) -> Vec<Vec<usize>> {
@@ -127,6 +127,32 @@ impl Graph {
                 (*start, seen)
             })
             .collect()
+    }
+
+    /// What this object needs directly, apart from its parts.
+    pub(super) fn needs_of(&self, key: Key) -> Vec<Key> {
+        let needs = self.edges.range((key, Key::MIN)..).take_while(|(from, _)| *from == key);
+        needs.filter_map(|(_, to)| self.resolve(*to)).map(|at| self.nodes[at].key).collect()
+    }
+
+    /// These, and everything that needs one of them, at any distance.
+    pub(super) fn needing(&self, these: &HashSet<Key>) -> HashSet<Key> {
+        let needed_by = reversed(&self.adjacency());
+        let mut found = HashSet::new();
+        let mut open: Vec<usize> = these.iter().filter_map(|key| self.at.get(key).copied()).collect();
+        while let Some(at) = open.pop() {
+            if found.insert(self.nodes[at].key) {
+                open.extend(&needed_by[at]);
+            }
+        }
+        found
+    }
+
+    /// Takes objects out; from here on they are not missed.
+    pub(super) fn remove(&mut self, these: &HashSet<Key>) {
+        self.nodes.retain(|node| !these.contains(&node.key));
+        self.at = self.nodes.iter().enumerate().map(|(at, node)| (node.key, at)).collect();
+        self.left_out.extend(these);
     }
 
     /// Makes the order possible: takes cycles apart, and moves what has to wait into later phases.
@@ -179,12 +205,7 @@ impl Graph {
     /// Which objects of before the data need something of after it.
     fn late(&self, needs: &[Vec<usize>]) -> Vec<bool> {
         let mut late = vec![false; needs.len()];
-        let mut needed_by = vec![Vec::new(); needs.len()];
-        for (at, list) in needs.iter().enumerate() {
-            for need in list {
-                needed_by[*need].push(at);
-            }
-        }
+        let needed_by = reversed(needs);
         let mut open: Vec<usize> =
             (0..needs.len()).filter(|at| self.nodes[*at].phase != Phase::PreData).collect();
         while let Some(at) = open.pop() {
@@ -296,6 +317,7 @@ impl Graph {
     /// Whether this object, or what it is part of, was made here or named as unsupported.
     pub(super) fn accounts_for(&self, key: Key) -> bool {
         self.resolve(key).is_some()
+            || self.wholes(key).any(|key| self.left_out.contains(&key))
             || self.refused.contains(&key)
             || self.alias.get(&key).is_some_and(|whole| self.refused.contains(whole))
     }
@@ -312,13 +334,8 @@ impl Graph {
     /// The nodes in order, with the positions of what each needs. Call [`Graph::settle`] first.
     pub(super) fn order(&self) -> Vec<(Node, Vec<usize>)> {
         let needs = self.adjacency();
-        let mut needed_by = vec![Vec::new(); needs.len()];
+        let needed_by = reversed(&needs);
         let mut open: Vec<usize> = needs.iter().map(Vec::len).collect();
-        for (at, list) in needs.iter().enumerate() {
-            for need in list {
-                needed_by[*need].push(at);
-            }
-        }
         let mut ranks: Vec<usize> = (0..self.nodes.len()).collect();
         ranks.sort_by(|a, b| self.nodes[*a].rank().cmp(&self.nodes[*b].rank()));
         let mut rank_of = vec![0; ranks.len()];

@@ -30,6 +30,7 @@ mod selection;
 mod sequences;
 mod servers;
 mod statement;
+mod subset;
 mod tables;
 mod text_search;
 mod triggers;
@@ -40,13 +41,15 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
-pub use data::{Column, Sequence, Table, read_sequences, read_tables};
+pub(super) use cycles::strong_components;
+pub use data::{Column, Sequence, Table, read_sequences, read_sequences_of, read_tables};
 pub use error::SchemaError;
 pub use selection::SchemaSelection;
 pub use statement::{
     OWNERSHIP_MARKER, ObjectKind, POST_DATA_MARKER, PRE_DATA_MARKER, Phase, SETTINGS, SchemaDump, Statement,
     Unsupported,
 };
+pub use subset::TableSubset;
 
 use catalog::{Key, PinnedSearchPath};
 use graph::Graph;
@@ -60,8 +63,20 @@ pub async fn read_schema(
     conn: &mut PgConnection,
     selection: &SchemaSelection,
 ) -> Result<SchemaDump, SchemaError> {
+    read_schema_of(conn, selection, None).await
+}
+
+/// The same for some of the tables only, where `subset` says which: see [`TableSubset`].
+///
+/// # Errors
+/// As [`read_schema`].
+pub async fn read_schema_of(
+    conn: &mut PgConnection,
+    selection: &SchemaSelection,
+    subset: Option<&TableSubset>,
+) -> Result<SchemaDump, SchemaError> {
     let path = PinnedSearchPath::pin(conn).await?;
-    let dump = read_pinned(conn, selection).await;
+    let dump = read_pinned(conn, selection, subset).await;
     let restored = path.restore(conn).await;
     let dump = dump?;
     restored?;
@@ -71,6 +86,7 @@ pub async fn read_schema(
 async fn read_pinned(
     conn: &mut PgConnection,
     selection: &SchemaSelection,
+    subset: Option<&TableSubset>,
 ) -> Result<SchemaDump, SchemaError> {
     let schemas = selection::schema_oids(conn, selection).await?;
     let mut graph = Graph::default();
@@ -89,12 +105,16 @@ async fn read_pinned(
     views::add_refreshes(&mut graph, &tables);
     indexes::add_indexes(conn, &schemas, &mut graph).await?;
     dependencies::add_bonds(&mut graph, &bonds);
+    if let Some(subset) = subset {
+        subset::restrict(&mut graph, subset, &tables);
+    }
     graph.settle();
     let comments = comments::read_comments(conn, &schemas, &graph).await?;
     let owned = privileges::read_ownership(conn, &schemas, &mut graph).await?;
     census::name_the_rest(conn, &schemas, &mut graph).await?;
     let mut dump = arrange(&mut graph, comments);
     dump.ownership.extend(owned);
+    dump.sequences = sequences::made(&graph, &identities);
     Ok(dump)
 }
 

@@ -1,6 +1,6 @@
 //! Sequences: free ones, those of serial columns, and the options of identity columns.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{FromRow, PgConnection};
 
@@ -38,6 +38,13 @@ pub(super) struct SequenceRow {
 
 /// The sequences of identity columns, by table and column number.
 pub(super) type Identities = HashMap<(i64, i32), SequenceRow>;
+
+/// Oids of the sequences that the graph makes, with a column or alone.
+pub(super) fn made(graph: &Graph, identities: &Identities) -> BTreeSet<i64> {
+    let alone = graph.nodes().iter().filter(|node| node.kind == ObjectKind::Sequence).map(|node| node.key);
+    let with_column = identities.values().map(|sequence| Key::relation(sequence.oid));
+    alone.chain(with_column).filter(|key| graph.get(*key).is_some()).map(|key| key.oid).collect()
+}
 
 impl SequenceRow {
     fn options(&self) -> String {

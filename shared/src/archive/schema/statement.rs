@@ -1,5 +1,6 @@
 //! What reading a definition gives: statements in the order in which they can be run.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
@@ -147,6 +148,8 @@ pub struct SchemaDump {
     pub ownership: Vec<Statement>,
     /// What the statements leave out, by name. Empty means that nothing is left out.
     pub unsupported: Vec<Unsupported>,
+    /// Oids of the sequences that the statements make, those of identity columns among them.
+    pub sequences: BTreeSet<i64>,
 }
 
 /// Begins the part of `schema.sql` that is run before the data.

@@ -1,6 +1,7 @@
 -- For each sequence the query that reads it. pg_sequence_last_value would do for all at once, but is null for
 -- a sequence that was set and not called since.
-SELECT format(
+SELECT c.oid::int8,
+       format(
            'SELECT %L::text AS schema, %L::text AS name, %L::text AS ident, last_value, is_called FROM %I.%I',
            n.nspname, c.relname, format('%I.%I', n.nspname, c.relname), n.nspname, c.relname
        )
