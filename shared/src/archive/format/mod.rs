@@ -3,8 +3,8 @@
 //! in, and back into the very same lines for verify and restore.
 //!
 //! - `copy`: the lines as they are.
-//! - `csv`: what `COPY … WITH (FORMAT csv, HEADER)` writes and reads ([`csv`]).
-//! - `json`: one object a line ([`json`]).
+//! - `csv`: what `COPY … WITH (FORMAT csv, HEADER)` writes and reads (`csv`).
+//! - `json`: one object a line (`json`).
 
 mod copy_text;
 mod csv;

@@ -2,7 +2,7 @@
 //!
 //! A set and a list of tables are closed over the foreign keys in the catalog: what their rows refer to comes along,
 //! so that the part restores alone. A window of time takes, of the tables asked for, the rows that were created in
-//! it ([`created`] says how that is known), and of every table of the closure the rows that these refer to, at any
+//! it (`created` says how that is known), and of every table of the closure the rows that these refer to, at any
 //! distance and whenever they were created. So every foreign key of a copy holds, and what is in it can be merged
 //! into a database that lost it.
 
