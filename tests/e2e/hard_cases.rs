@@ -111,6 +111,21 @@ async fn a_refund_that_comes_before_its_charge_and_its_sale_takes_the_sale_back(
 }
 
 #[tokio::test]
+async fn a_refund_that_names_its_charge_alone_takes_the_sale_back_when_the_charge_comes() {
+    let (stack, http) = (stack().await, Http::new());
+    let refund = json!({
+        "id": "re_1", "object": "refund", "amount": 10_000, "balance_transaction": "txn_re", "charge": "ch_1", "created": 2,
+        "currency": "eur", "payment_intent": null, "reason": null, "status": "succeeded",
+    });
+    let refund = event("evt_refunded", "refund.created", 100, refund);
+    apply(&stack, &http, std::slice::from_ref(&refund)).await;
+    apply(&stack, &http, &purchase()).await;
+    assert_eq!(grants(&stack).await, (0, 5));
+    same_rows_in_any_order(&stack, &http, &[purchase(), vec![refund]].concat()).await;
+    assert_eq!(grants(&stack).await, (0, 5));
+}
+
+#[tokio::test]
 async fn credits_that_were_spent_and_refunded_leave_a_shortfall_and_no_balance_below_zero() {
     let (stack, http) = (stack().await, Http::new());
     apply(&stack, &http, &purchase()).await;
