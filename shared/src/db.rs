@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
-pub use self::statements::{Pooled, Statements};
+pub use self::statements::{Pooled, SETTINGS, Statements};
 use crate::failure::Failure;
 
 /// How long a connection may take to open before the database counts as unavailable.

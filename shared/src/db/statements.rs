@@ -10,19 +10,26 @@ use std::future::Future;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgQueryResult, PgRow};
 use sqlx::query::Query;
-use sqlx::{Executor, Postgres, Result};
+use sqlx::{AssertSqlSafe, Executor, Postgres, Result};
 
-/// Opens each transaction; the same settings as those of a session, see
+/// What events rely on besides their isolation level: of a session, or behind a pooler of each transaction. See
 /// [`crate::events::inbox::session_options`].
-const BEGIN: &str = "begin isolation level repeatable read;
-    set local statement_timeout = '10s';
-    set local lock_timeout = '5s';
-    set local idle_in_transaction_session_timeout = '15s';
-    set local plan_cache_mode = 'force_generic_plan';
-    set local jit = 'off';
-    set local enable_seqscan = 'off';
-    set local enable_hashjoin = 'off';
-    set local enable_mergejoin = 'off'";
+pub const SETTINGS: [(&str, &str); 8] = [
+    ("statement_timeout", "10s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "15s"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("jit", "off"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
+
+/// Opens a transaction behind a pooler.
+fn begin() -> AssertSqlSafe<String> {
+    let settings = SETTINGS.map(|(name, value)| format!("; set local {name} = '{value}'"));
+    AssertSqlSafe(format!("begin isolation level repeatable read{}", settings.concat()))
+}
 
 /// Runs statements, each committed when it returns.
 pub trait Statements: Send {
@@ -90,13 +97,13 @@ impl Pooled<'_> {
 
 impl Statements for Pooled<'_> {
     async fn fetch_optional(&mut self, query: Query<'_, Postgres, PgArguments>) -> Result<Option<PgRow>> {
-        Executor::execute(&mut *self.0, sqlx::raw_sql(BEGIN)).await?;
+        Executor::execute(&mut *self.0, sqlx::raw_sql(begin())).await?;
         let row = query.persistent(false).fetch_optional(&mut *self.0).await;
         self.end(row).await
     }
 
     async fn execute(&mut self, query: Query<'_, Postgres, PgArguments>) -> Result<PgQueryResult> {
-        Executor::execute(&mut *self.0, sqlx::raw_sql(BEGIN)).await?;
+        Executor::execute(&mut *self.0, sqlx::raw_sql(begin())).await?;
         let written = query.persistent(false).execute(&mut *self.0).await;
         self.end(written).await
     }

@@ -11,7 +11,7 @@ use super::effect::Effect;
 use super::envelope::{Event, Payload};
 use super::field::Text;
 use super::statement::Statement;
-use crate::db::Statements;
+use crate::db::{SETTINGS, Statements};
 use crate::failure::Failure;
 
 /// How often a statement is repeated that met another one of the same sale.
@@ -48,17 +48,7 @@ impl Source {
 /// happened to hold then: a plan made for empty tables would read them whole ever after, and planning each time
 /// costs more than running (PostgreSQL documentation, "Query Planning").
 pub fn session_options(options: PgConnectOptions) -> PgConnectOptions {
-    options.options([
-        ("default_transaction_isolation", "repeatable read"),
-        ("statement_timeout", "10s"),
-        ("lock_timeout", "5s"),
-        ("idle_in_transaction_session_timeout", "15s"),
-        ("plan_cache_mode", "force_generic_plan"),
-        ("jit", "off"),
-        ("enable_seqscan", "off"),
-        ("enable_hashjoin", "off"),
-        ("enable_mergejoin", "off"),
-    ])
+    options.options([("default_transaction_isolation", "repeatable read")]).options(SETTINGS)
 }
 
 /// Why an event could not be written.
