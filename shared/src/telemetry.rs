@@ -5,16 +5,18 @@
 pub mod metrics;
 
 use tracing::{Level, Metadata};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
-/// Starts JSON logging at the level of `RUST_LOG` (default `info`).
+/// Starts JSON logging at the level of `RUST_LOG` (default `info`): a level, or levels by crate (`warn,recoup=debug`).
 ///
 /// Below `info` only this crate speaks, whatever `RUST_LOG` says: the Lambda runtime, the HTTP client and the
 /// driver write payloads there.
 pub fn init() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var("RUST_LOG").ok().and_then(|levels| levels.parse().ok());
+    let filter: Targets = wanted.unwrap_or_else(|| Targets::new().with_default(Level::INFO));
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)

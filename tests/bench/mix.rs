@@ -1,6 +1,10 @@
 //! The stated mix: a quarter are checkouts with their lines in the metadata; the rest payments, charges, refunds
-//! and customers, all of one story, in the shapes of the stand-in's events.
+//! and customers, in the shapes of the stand-in's events.
+//!
+//! The events of a sale come at one moment, as Stripe sends them, and clients that are several apply them at once. A
+//! customer who buys again, and a refund, come later than the sale that they follow.
 
+use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -13,7 +17,11 @@ use crate::instance::invocation;
 
 /// In words, for the reader of the figures.
 pub const IN_WORDS: &str = "mix: of 8 events 2 checkout.session.completed with lines in the metadata, 2 payment_intent.succeeded, \
-     2 charge.succeeded, 1 customer.created, 1 refund.created; two sales of one customer, the second one refunded";
+     2 charge.succeeded, 1 customer.created, 1 refund.created: a sale to a new customer, one to a customer of 32 such rounds ago, and the refund of a \
+     sale of 32 rounds ago; the events of a sale follow each other at once";
+
+/// So many rounds of eight events lie between a sale and what follows from it later.
+const ROUNDS_LATER: u64 = 32;
 
 /// Prefixes of the ids that each sale has of its own.
 const PREFIXES: [&str; 7] = ["evt_", "cs_", "pi_", "ch_", "cus_", "re_", "txn_"];
@@ -27,6 +35,8 @@ pub struct Mix {
     refund: String,
     ids: Vec<String>,
     sales: u64,
+    /// Refunds of the last rounds, which are not sent yet.
+    refunds: VecDeque<String>,
     /// When the oldest of them was created, in seconds since 1970.
     pub created_min: i64,
 }
@@ -66,7 +76,17 @@ impl Mix {
                 let created_min = events.iter().filter_map(|event| event["created"].as_i64()).min();
                 let created_min = created_min.ok_or("an event without its time")?;
                 let [customer, payment, charge, session, refund] = events.map(pretty);
-                return Ok(Mix { customer, payment, charge, session, refund, ids, sales: 0, created_min });
+                return Ok(Mix {
+                    customer,
+                    payment,
+                    charge,
+                    session,
+                    refund,
+                    ids,
+                    sales: 0,
+                    refunds: VecDeque::new(),
+                    created_min,
+                });
             }
         }
         Err("no refunded sale to a known customer among a thousand".into())
@@ -76,15 +96,19 @@ impl Mix {
     pub fn bodies(&mut self, count: usize) -> Vec<String> {
         let mut bodies = Vec::with_capacity(count + 8);
         while bodies.len() < count {
-            let customer = self.sales;
+            let new = self.sales;
             for template in [&self.customer, &self.payment, &self.charge, &self.session] {
-                bodies.push(self.render(template, self.sales, customer));
+                bodies.push(self.render(template, new, new));
             }
-            self.sales += 1;
-            for template in [&self.payment, &self.charge, &self.session, &self.refund] {
-                bodies.push(self.render(template, self.sales, customer));
+            let (again, known) = (new + 1, new.saturating_sub(2 * ROUNDS_LATER));
+            for template in [&self.payment, &self.charge, &self.session] {
+                bodies.push(self.render(template, again, known).replace("rust-101", "rust-201"));
             }
-            self.sales += 1;
+            self.refunds.push_back(self.render(&self.refund, again, known));
+            if self.refunds.len() as u64 > ROUNDS_LATER {
+                bodies.extend(self.refunds.pop_front());
+            }
+            self.sales += 2;
         }
         bodies.truncate(count);
         bodies

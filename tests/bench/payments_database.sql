@@ -15,9 +15,11 @@ select
     at, event_id, at, 0
 from sales;
 insert into recoup.payments
-    (id, customer_id, order_id, status, amount, amount_received, currency, created_at, event_id, event_created, event_rank)
-select payment_id, customer_id, order_id, 'succeeded', amount, amount, 'eur', at, event_id, at, 5
+    (id, customer_id, status, amount, amount_received, currency, created_at, event_id, event_created, event_rank)
+select payment_id, customer_id, 'succeeded', amount, amount, 'eur', at, event_id, at, 5
 from sales;
+insert into recoup.payment_orders (id, order_id)
+select payment_id, order_id from sales;
 insert into recoup.charges (
     id, payment_id, customer_id, status, amount, amount_captured, amount_refunded, currency, balance_transaction,
     created_at, event_id, event_created, event_rank

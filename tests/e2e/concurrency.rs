@@ -83,7 +83,7 @@ async fn a_sale_and_its_refund_at_the_same_moment_leave_nothing_granted() {
     let database = postgres.migrated_database().await.expect("a database");
     let items = json!([{"kind": "ticket", "ref": "conf", "quantity": 2}, {"kind": "credits", "ref": "c", "quantity": 5},
         {"kind": "course", "ref": "rust"}]);
-    let hold = "insert into recoup.payments (id) values ('pi_a'), ('pi_b') on conflict do nothing";
+    let hold = "insert into recoup.payment_orders (id) values ('pi_a'), ('pi_b') on conflict do nothing";
     at_the_same_moment(&database, hold, &sale("a", 100, &items), &refund("a", 200)).await;
     at_the_same_moment(&database, hold, &refund("b", 200), &sale("b", 100, &items)).await;
     assert_eq!(count(&database, "select count(*) from recoup.tickets where revoked_at is not null").await, 4);
@@ -122,7 +122,7 @@ async fn two_parts_refunded_at_the_same_moment_add_up() {
             .replace("re_a", &format!("re_{name}"))
             .replace("5000", "2500")
     };
-    let hold = "select from recoup.payments for update";
+    let hold = "select from recoup.payment_orders for update";
     at_the_same_moment(&database, hold, &part("one"), &part("two")).await;
     assert_eq!(count(&database, "select amount_refunded from recoup.payments where id = 'pi_a'").await, 5000);
     assert_eq!(

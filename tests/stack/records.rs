@@ -8,7 +8,7 @@ use sqlx::{PgPool, Row};
 use crate::error::{Error, Result};
 
 /// The tables whose every row follows from Stripe's events.
-pub const STRIPE_DERIVED: [&str; 21] = [
+pub const STRIPE_DERIVED: [&str; 22] = [
     "catalog_items",
     "charges",
     "coaching_sessions",
@@ -24,6 +24,7 @@ pub const STRIPE_DERIVED: [&str; 21] = [
     "ledger_entries",
     "order_items",
     "orders",
+    "payment_orders",
     "payments",
     "payouts",
     "refunds",

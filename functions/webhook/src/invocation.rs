@@ -76,13 +76,16 @@ impl<'p> Invocation<'p> {
     /// # Errors
     /// `InvalidRequest`: neither a request nor an event of Stripe's. The content is not repeated.
     pub fn read(payload: &'p RawValue) -> Result<Self, Failure> {
-        if let Ok(Partner { source, detail: Some(event) }) = serde_json::from_str(payload.get())
-            && source.starts_with("aws.partner/stripe.com/")
-        {
-            return Ok(Self::Partner(event.get().as_bytes()));
+        // Nearly all are requests. They are tried first, so that a payload is read once.
+        if let Ok(request) = serde_json::from_str(payload.get()) {
+            return Ok(Self::Http(Box::new(HttpRequest::new(request)?)));
         }
-        let request = serde_json::from_str(payload.get()).map_err(|_| foreign())?;
-        Ok(Self::Http(Box::new(HttpRequest::new(request)?)))
+        match serde_json::from_str(payload.get()) {
+            Ok(Partner { source, detail: Some(event) }) if source.starts_with("aws.partner/stripe.com/") => {
+                Ok(Self::Partner(event.get().as_bytes()))
+            }
+            _ => Err(foreign()),
+        }
     }
 }
 

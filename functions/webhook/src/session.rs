@@ -1,5 +1,6 @@
 //! The one database connection of an instance.
 
+use std::pin::Pin;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use recoup::secrets::{self, Cached, SecretStore};
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 /// Everything that one request may take of Postgres: below the 29 seconds of the function, so that the answer
 /// is ours and not the gateway's.
@@ -46,7 +47,15 @@ pub struct Session {
     secret_id: String,
     pooler: Pooler,
     options: Cached<PgConnectOptions>,
-    connection: Mutex<Option<PgConnection>>,
+    kept: Mutex<Option<Kept>>,
+}
+
+/// What one request leaves for the next.
+struct Kept {
+    connection: PgConnection,
+    /// Ends the request that has it. It is put off rather than made anew: a new timer wakes the event loop, which
+    /// costs as much as reading the event.
+    patience: Pin<Box<Sleep>>,
 }
 
 impl Session {
@@ -56,7 +65,7 @@ impl Session {
     /// What is wrong with the secret; `DatabaseUrlInvalid`.
     pub async fn read(store: &impl SecretStore, secret_id: String, pooler: Pooler) -> Result<Self, Failure> {
         let options = Cached::new(options(store, &secret_id, pooler).await?);
-        Ok(Self { secret_id, pooler, options, connection: Mutex::new(None) })
+        Ok(Self { secret_id, pooler, options, kept: Mutex::new(None) })
     }
 
     /// Receives a proven body. Where a connection from an earlier request was found dead it is replaced and
@@ -74,7 +83,8 @@ impl Session {
     ) -> Result<Receipt, Failure> {
         loop {
             let mut lease = self.lease(store).await?;
-            let connection = &mut lease.connection;
+            let Kept { connection, patience } = &mut lease.kept;
+            patience.as_mut().reset(tokio::time::Instant::now() + TIMEOUT);
             let work = async {
                 match self.pooler {
                     Pooler::None => receive(connection, line_items, rules, source, body).await,
@@ -83,23 +93,25 @@ impl Session {
                     }
                 }
             };
-            match timeout(TIMEOUT, work).await {
-                Ok(Ok(receipt)) => {
+            let done = tokio::select! {
+                biased;
+                done = work => done,
+                () = patience => {
+                    let message = "write event: no answer within 15 seconds";
+                    return Err(Failure::new("DatabaseUnavailable", message));
+                }
+            };
+            match done {
+                Ok(receipt) => {
                     lease.keep();
                     return Ok(receipt);
                 }
-                Ok(Err(error)) if is_broken(&error) && lease.reused => {}
-                Ok(Err(error)) => {
+                Err(error) if is_broken(&error) && lease.reused => {}
+                Err(error) => {
                     if !is_broken(&error) {
                         lease.keep();
                     }
                     return Err(error.into());
-                }
-                Err(_) => {
-                    return Err(Failure::new(
-                        "DatabaseUnavailable",
-                        "write event: no answer within 15 seconds",
-                    ));
                 }
             }
         }
@@ -112,7 +124,7 @@ impl Session {
     pub async fn check(&self, store: &impl SecretStore) -> Result<(), Failure> {
         loop {
             let mut lease = self.lease(store).await?;
-            let connection = &mut lease.connection;
+            let connection = &mut lease.kept.connection;
             let query = sqlx::query("select from recoup.webhook_events limit 0");
             let look = async {
                 match self.pooler {
@@ -138,14 +150,14 @@ impl Session {
     }
 
     async fn lease(&self, store: &impl SecretStore) -> Result<Lease<'_>, Failure> {
-        let mut home = self.connection.lock().await;
+        let mut home = self.kept.lock().await;
         let kept = home.take();
         let reused = kept.is_some();
-        let connection = match kept {
-            Some(connection) => connection,
-            None => self.connect(store).await?,
+        let kept = match kept {
+            Some(kept) => kept,
+            None => Kept { connection: self.connect(store).await?, patience: Box::pin(sleep(TIMEOUT)) },
         };
-        Ok(Lease { home, connection, reused })
+        Ok(Lease { home, kept, reused })
     }
 
     /// Connects; where the login is refused the secret may have been rotated, so it is read again, seldom.
@@ -179,14 +191,14 @@ async fn options(
 /// The connection while one request has it. Dropped, it is closed: only [`Lease::keep`] hands it to the next,
 /// so that nothing ever runs on a connection that was left half way.
 struct Lease<'s> {
-    home: MutexGuard<'s, Option<PgConnection>>,
-    connection: PgConnection,
+    home: MutexGuard<'s, Option<Kept>>,
+    kept: Kept,
     reused: bool,
 }
 
 impl Lease<'_> {
     fn keep(mut self) {
-        *self.home = Some(self.connection);
+        *self.home = Some(self.kept);
     }
 }
 

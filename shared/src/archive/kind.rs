@@ -40,6 +40,7 @@ impl BackupKind {
             Self::Full | Self::Tables => None,
             Self::Payments => Some(&[
                 "payments",
+                "payment_orders",
                 "charges",
                 "refunds",
                 "disputes",
@@ -56,6 +57,8 @@ impl BackupKind {
             Self::Orders => Some(&[
                 "orders",
                 "order_items",
+                "payments",
+                "payment_orders",
                 "catalog_items",
                 "enrollments",
                 "coaching_sessions",

@@ -50,6 +50,7 @@ impl Charge {
         include_str!("sql/charge.sql"),
         include_str!("sql/charge_refunds.sql"),
         include_str!("sql/given_back.sql"),
+        include_str!("sql/meeting.sql"),
         include_str!("sql/take_back.sql"),
         include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")
@@ -61,7 +62,6 @@ impl Charge {
         include_str!("sql/ready_unrefunded.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/charge.sql"),
-        include_str!("sql/charge_unrefunded.sql"),
         include_str!("sql/audited.sql"),
         include_str!("sql/recorded_if_ready.sql")
     );

@@ -54,6 +54,7 @@ impl Dispute {
         include_str!("sql/ready.sql"),
         include_str!("sql/record_applied.sql"),
         include_str!("sql/dispute.sql"),
+        include_str!("sql/meeting.sql"),
         include_str!("sql/take_back.sql"),
         include_str!("sql/dispute_posted.sql"),
         include_str!("sql/audited.sql"),

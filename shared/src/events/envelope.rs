@@ -42,8 +42,9 @@ pub enum Payload<'a> {
     Raw(&'a [u8]),
 }
 
+/// `D` is how `data` is read.
 #[derive(Deserialize)]
-struct Fields<'a> {
+struct Fields<'a, D> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow, rename = "type")]
@@ -56,8 +57,7 @@ struct Fields<'a> {
     livemode: Option<&'a RawValue>,
     #[serde(borrow)]
     created: Option<&'a RawValue>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
+    data: Option<D>,
 }
 
 #[derive(Deserialize)]
@@ -70,10 +70,24 @@ impl<'a> Event<'a> {
     /// Reads a body. This cannot fail: what has no readable envelope is an event all the same, one whose
     /// `object` says what is wrong.
     pub fn read(body: &'a [u8]) -> Self {
-        let fields = match serde_json::from_slice::<Fields<'a>>(body) {
-            Ok(fields) => fields,
-            Err(_) => return Self::unreadable(body, Fault::new("body", "not a JSON object")),
-        };
+        // Nearly every body has its object where it belongs, and is read in one pass.
+        if let Ok(fields) = serde_json::from_slice::<Fields<'a, Data<'a>>>(body) {
+            let missing = || Fault::new("data", "missing");
+            return Self::of(body, fields, |data| data.map(|data| data.object).ok_or_else(missing));
+        }
+        match serde_json::from_slice::<Fields<'a, &'a RawValue>>(body) {
+            Ok(fields) => {
+                Self::of(body, fields, |data| required::<Data<'a>>("data", data).map(|data| data.object))
+            }
+            Err(_) => Self::unreadable(body, Fault::new("body", "not a JSON object")),
+        }
+    }
+
+    fn of<D>(
+        body: &'a [u8],
+        fields: Fields<'a, D>,
+        object: impl FnOnce(Option<D>) -> Result<&'a RawValue, Fault>,
+    ) -> Self {
         let id = match required::<Id>("id", fields.id) {
             Ok(id) => id.into_string(),
             Err(fault) => return Self::unreadable(body, fault),
@@ -84,7 +98,7 @@ impl<'a> Event<'a> {
         let account = note(&mut faults, optional::<Text>("account", fields.account)).flatten();
         let livemode = note(&mut faults, required::<bool>("livemode", fields.livemode));
         let created = note(&mut faults, required_created(fields.created));
-        let object = required::<Data<'a>>("data", fields.data).map(|data| data.object);
+        let object = object(fields.data);
         Self {
             id,
             kind: kind.map_or_else(|| "unreadable".to_owned(), Id::into_string),

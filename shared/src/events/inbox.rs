@@ -110,8 +110,8 @@ pub struct Recorded {
 
 /// Records an event with its effects.
 ///
-/// The connection must have [`session_options`]: at isolation level repeatable read, and because every statement
-/// of a sale writes the row of its payment, of two that run at once one fails instead of acting on a state that
+/// The connection must have [`session_options`]: at isolation level repeatable read, and because all that settle one
+/// sale write its row in `payment_orders`, of two that run at once one fails instead of acting on a state that
 /// lacks the other. It is repeated here.
 ///
 /// # Errors
@@ -164,10 +164,13 @@ pub(super) async fn write_again(
     Ok(())
 }
 
-/// Waits a little before a statement is repeated that met another one.
+/// Waits a little before a statement is repeated that met another one: not the first time, for the other one has
+/// committed when this one fails.
 pub(super) async fn pause(attempt: u32) {
-    let pause = rand::rng().random_range(0..2_u64 << attempt.min(5));
-    tokio::time::sleep(Duration::from_millis(pause)).await;
+    if attempt > 1 {
+        let pause = rand::rng().random_range(0..1_u64 << attempt.min(6));
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
 }
 
 /// Serialization failure, deadlock.

@@ -71,6 +71,7 @@ impl Refund {
         include_str!("sql/record_applied.sql"),
         include_str!("sql/refund.sql"),
         include_str!("sql/given_back.sql"),
+        include_str!("sql/meeting.sql"),
         include_str!("sql/take_back.sql"),
         include_str!("sql/audited.sql"),
         include_str!("sql/recorded_or_tied.sql")

@@ -3,8 +3,9 @@
 select 'orders' as object, bought.id
 from recoup.orders as bought
 left join recoup.payments as payment on payment.id = bought.payment_id
+left join recoup.payment_orders as paid on paid.id = bought.payment_id
 where bought.status = 'paid'
     and bought.mode = 'payment'
     and bought.amount_total > 0
     and bought.event_created < $1
-    and (payment.status is distinct from 'succeeded' or payment.order_id is distinct from bought.id)
+    and (payment.status is distinct from 'succeeded' or paid.order_id is distinct from bought.id)

@@ -4,19 +4,27 @@ select 'order_items' as object, order_id || ' line ' || position as id
 from recoup.order_items as item
 where not exists (select from recoup.orders where orders.id = item.order_id)
 union all
-select 'payments', payment.id
-from recoup.payments as payment
-where payment.order_id is not null
-    and not exists (select from recoup.orders where orders.id = payment.order_id)
+select 'payment_orders', paid.id
+from recoup.payment_orders as paid
+where paid.order_id is not null
+    and not exists (select from recoup.orders where orders.id = paid.order_id)
 union all
 select 'orders', bought.id
 from recoup.orders as bought
 where bought.customer_id is not null
     and not exists (select from recoup.customers where customers.id = bought.customer_id)
+-- Stripe sends the events of a sale in any order.
+union all
+select 'orders', bought.id
+from recoup.orders as bought
+where bought.payment_id is not null
+    and bought.event_created < $1
+    and not exists (select from recoup.payments where payments.id = bought.payment_id)
 union all
 select 'charges', charge.id
 from recoup.charges as charge
 where charge.payment_id is not null
+    and charge.event_created < $1
     and not exists (select from recoup.payments where payments.id = charge.payment_id)
 union all
 select 'refunds', refund.id

@@ -41,7 +41,8 @@ const PAID: &str = "select o.id from recoup.orders o join recoup.payments p on p
 const PAYMENT: &str = "select p.id from recoup.orders o join recoup.payments p on p.id = o.payment_id
     where o.status = 'paid' and o.id <> 'cs_1' and p.amount_returned = 0 order by 1 limit 1";
 const CHARGE: &str = "select c.id from recoup.charges c join recoup.payments p on p.id = c.payment_id
-    where c.status = 'succeeded' and p.amount_returned = 0 and p.order_id <> 'cs_1' order by 1 limit 1";
+    where c.status = 'succeeded' and p.amount_returned = 0
+        and not exists (select from recoup.payment_orders o where o.id = p.id and o.order_id = 'cs_1') order by 1 limit 1";
 const REFUND: &str = "select id from recoup.refunds where status = 'failed' order by 1 limit 1";
 const NOTHING: &str = "select ''";
 
@@ -67,8 +68,25 @@ pub const BREAKS: &[Break] = &[
     broken(
         "orphans",
         NOTHING,
-        "insert into recoup.payments (id, order_id) values ('pi_gone', 'cs_gone')",
-        "payments",
+        "insert into recoup.charges (id, payment_id, status, amount, amount_captured, amount_refunded, currency, created_at,
+             event_id, event_created, event_rank)
+         values ('ch_gone', 'pi_gone', 'failed', 1, 0, 0, 'eur', now(), 'evt_1', now(), 0)",
+        "charges",
+        "ch_gone",
+    ),
+    broken(
+        "orphans",
+        NOTHING,
+        "insert into recoup.orders (id, payment_id, status, mode, currency, created_at, event_id, event_created, event_rank)
+         values ('cs_gone', 'pi_gone', 'expired', 'payment', 'eur', now(), 'evt_1', now(), 0)",
+        "orders",
+        "cs_gone",
+    ),
+    broken(
+        "orphans",
+        NOTHING,
+        "insert into recoup.payment_orders (id, order_id) values ('pi_gone', 'cs_gone')",
+        "payment_orders",
         "pi_gone",
     ),
     broken(
@@ -88,7 +106,8 @@ pub const BREAKS: &[Break] = &[
     broken(
         "orders_paid",
         PAID,
-        "update recoup.payments set status = 'requires_payment_method' where order_id = '$row'",
+        "update recoup.payments set status = 'requires_payment_method'
+         where id = (select payment_id from recoup.orders where id = '$row')",
         "orders",
         "$row",
     ),

@@ -66,14 +66,6 @@
             or exists (select from recoup.charges where id = $10 and amount_refunded > 0)
         )
 )
--- The payment's row is made where its own event has not arrived yet.
-, payment_made as (
-    insert into recoup.payments (id, account)
-    select $11, account
-    from event
-    where $11::text is not null and not exists (select from refunded_payment)
-    on conflict (id) do nothing
-)
 , posted_refund as (
     insert into recoup.ledger_entries
         (source_id, kind, account, debit_account, credit_account, amount, currency, posted_at)

@@ -5,6 +5,14 @@
     select $11, account, $12, $13, event_id, case when $14 then event_created else '-infinity' end, 0
     from event
     where $11::text is not null
+        -- The row that is there already, and stays as it is, is not written: other sales of this customer go on.
+        and not exists (
+            select
+            from recoup.customers as known
+            where known.id = $11
+                and (known.event_created, known.event_rank, known.event_id)
+                    >= (case when $14 then event.event_created else '-infinity' end, 0, event.event_id)
+        )
     on conflict (id) do update set
         email = excluded.email,
         name = excluded.name,
@@ -15,20 +23,25 @@
         < (excluded.event_created, excluded.event_rank, excluded.event_id)
 )
 -- A session that sells a subscription has no payment of its own: that of its first invoice pays it.
-, meeting as (
+, invoice_order as (
     insert into recoup.invoice_orders as kept (id, account, order_id)
     select $32, account, $10 from event where $15::text is null and $32::text is not null
     on conflict (id) do update set order_id = excluded.order_id
     returning payment_id
 )
 , paid_by as (
-    select coalesce($15, (select payment_id from meeting)) as id
+    select coalesce($15, (select payment_id from invoice_order)) as id
 )
-, payment as (
-    insert into recoup.payments as kept (id, account, order_id)
+-- What goes back of the payment at the same moment is written to this row as well.
+, payment_order as (
+    insert into recoup.payment_orders as kept (id, account, order_id)
     select paid_by.id, account, $10 from event cross join paid_by where paid_by.id is not null
     on conflict (id) do update set order_id = excluded.order_id
-    returning amount_returned, returned_at
+)
+, payment as (
+    select payments.amount_returned, payments.returned_at
+    from paid_by
+    join recoup.payments on payments.id = paid_by.id
 )
 , placed as (
     insert into recoup.orders as kept (

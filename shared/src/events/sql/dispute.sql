@@ -55,5 +55,5 @@
     on conflict (id) do update set
         amount_lost = excluded.amount_lost,
         lost_at = excluded.lost_at
-    returning id, order_id, amount_returned, returned_at
+    returning id, account, amount_returned, returned_at
 )

@@ -45,5 +45,5 @@
     on conflict (id) do update set
         amount_refunded = excluded.amount_refunded,
         refunded_at = excluded.refunded_at
-    returning id, order_id, amount_returned, returned_at
+    returning id, account, amount_returned, returned_at
 )

@@ -1,5 +1,5 @@
--- What goes back to the buyer takes back what was granted. Expects `payment`: order_id (what it paid for, where that
--- is known), amount_returned and returned_at.
+-- What goes back to the buyer takes back what was granted. Expects `paid_for`: at most one row, of order_id, and
+-- amount_returned and returned_at of its payment.
 --
 -- Refunds and lost disputes that together make the whole order take back all that it granted; a part of it takes
 -- back nothing. A refund that fails and a dispute that is won give everything back.
@@ -8,27 +8,23 @@
         orders.id as order_id,
         orders.customer_id,
         orders.paid_at,
-        case when payment.amount_returned > 0 and payment.amount_returned >= orders.amount_total
-            then payment.returned_at
+        case when paid_for.amount_returned > 0 and paid_for.amount_returned >= orders.amount_total
+            then paid_for.returned_at
         end as revoked_at
-    from payment
-    join recoup.orders on orders.id = payment.order_id
+    from paid_for
+    join recoup.orders on orders.id = paid_for.order_id
 )
 , ticket as (
-    update recoup.tickets set revoked_at = sale.revoked_at
-    from sale
-    where tickets.order_id = sale.order_id and tickets.revoked_at is distinct from sale.revoked_at
+    update recoup.tickets set revoked_at = (select revoked_at from sale)
+    where order_id = (select order_id from sale) and revoked_at is distinct from (select revoked_at from sale)
 )
 , coaching as (
-    update recoup.coaching_sessions set revoked_at = sale.revoked_at
-    from sale
-    where coaching_sessions.order_id = sale.order_id
-        and coaching_sessions.revoked_at is distinct from sale.revoked_at
+    update recoup.coaching_sessions set revoked_at = (select revoked_at from sale)
+    where order_id = (select order_id from sale) and revoked_at is distinct from (select revoked_at from sale)
 )
 , credit as (
-    update recoup.credit_entries set revoked_at = sale.revoked_at
-    from sale
-    where credit_entries.order_id = sale.order_id and credit_entries.revoked_at is distinct from sale.revoked_at
+    update recoup.credit_entries set revoked_at = (select revoked_at from sale)
+    where order_id = (select order_id from sale) and revoked_at is distinct from (select revoked_at from sale)
 )
 -- A course may have been bought twice: the enrollment stays with the best order that is left.
 , course as (
