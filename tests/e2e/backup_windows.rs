@@ -178,7 +178,7 @@ async fn a_partial_backup_is_never_the_latest_and_says_what_it_is() {
     }
 }
 
-/// Four tables of a few hundred rows each that refer to each other at random, in circles and to themselves.
+/// Tables of four hundred rows each that refer to each other at random, in circles, to themselves and in a line.
 const MAZE: &str = "
     SELECT setseed(0.42);
     CREATE SCHEMA maze;
@@ -186,19 +186,25 @@ const MAZE: &str = "
     CREATE TABLE maze.b (id int PRIMARY KEY, c int, created_at timestamp);
     CREATE TABLE maze.c (id int PRIMARY KEY, a int, d int, created_at date);
     CREATE TABLE maze.d (id int PRIMARY KEY, d int, created_at timestamptz);
-    CREATE TABLE maze.e (id int, a int, d int, PRIMARY KEY (id, a));
+    CREATE TABLE maze.e (id int, a int, d int, f int, PRIMARY KEY (id, a));
+    CREATE TABLE maze.f (id int PRIMARY KEY, g int, created_at timestamptz);
+    CREATE TABLE maze.g (id int PRIMARY KEY, created_at timestamptz);
     CREATE FUNCTION maze.some(chance float) RETURNS int LANGUAGE sql VOLATILE
         RETURN CASE WHEN random() < chance THEN 1 + floor(random() * 400)::int END;
     INSERT INTO maze.a SELECT i, maze.some(0.6), maze.some(0.3), '2024-01-01 00:00+00'::timestamptz + i * interval '1 day' FROM generate_series(1, 400) i;
     INSERT INTO maze.b SELECT i, maze.some(0.4), '2024-01-01'::timestamp + i * interval '1 day' FROM generate_series(1, 400) i;
     INSERT INTO maze.c SELECT i, maze.some(0.3), maze.some(0.3), '2024-01-01'::date + i FROM generate_series(1, 400) i;
     INSERT INTO maze.d SELECT i, maze.some(0.7), NULL FROM generate_series(1, 400) i;
-    INSERT INTO maze.e SELECT i, 1 + floor(random() * 400)::int, maze.some(0.5) FROM generate_series(1, 400) i;
+    INSERT INTO maze.e SELECT i, 1 + floor(random() * 400)::int, maze.some(0.5), maze.some(0.5) FROM generate_series(1, 400) i;
+    INSERT INTO maze.f SELECT i, maze.some(0.5), NULL FROM generate_series(1, 400) i;
+    INSERT INTO maze.g SELECT i, NULL FROM generate_series(1, 400) i;
     ALTER TABLE maze.a ADD FOREIGN KEY (a) REFERENCES maze.a, ADD FOREIGN KEY (b) REFERENCES maze.b;
     ALTER TABLE maze.b ADD FOREIGN KEY (c) REFERENCES maze.c;
     ALTER TABLE maze.c ADD FOREIGN KEY (a) REFERENCES maze.a, ADD FOREIGN KEY (d) REFERENCES maze.d;
     ALTER TABLE maze.d ADD FOREIGN KEY (d) REFERENCES maze.d;
-    ALTER TABLE maze.e ADD FOREIGN KEY (a) REFERENCES maze.a, ADD FOREIGN KEY (d) REFERENCES maze.d;
+    ALTER TABLE maze.e ADD FOREIGN KEY (a) REFERENCES maze.a, ADD FOREIGN KEY (d) REFERENCES maze.d,
+        ADD FOREIGN KEY (f) REFERENCES maze.f;
+    ALTER TABLE maze.f ADD FOREIGN KEY (g) REFERENCES maze.g;
 ";
 
 /// Every reference of the maze, from row to row.
@@ -211,11 +217,14 @@ const REFERENCES: &str = "
     UNION ALL SELECT 'd' || id, 'd' || d FROM maze.d WHERE d IS NOT NULL
     UNION ALL SELECT 'e' || id, 'a' || a FROM maze.e
     UNION ALL SELECT 'e' || id, 'd' || d FROM maze.e WHERE d IS NOT NULL
+    UNION ALL SELECT 'e' || id, 'f' || f FROM maze.e WHERE f IS NOT NULL
+    UNION ALL SELECT 'f' || id, 'g' || g FROM maze.f WHERE g IS NOT NULL
 ";
 
 const ROWS: &str = "
     SELECT 'a' || id FROM maze.a UNION ALL SELECT 'b' || id FROM maze.b UNION ALL SELECT 'c' || id FROM maze.c
     UNION ALL SELECT 'd' || id FROM maze.d UNION ALL SELECT 'e' || id FROM maze.e
+    UNION ALL SELECT 'f' || id FROM maze.f UNION ALL SELECT 'g' || id FROM maze.g
 ";
 
 #[tokio::test]
@@ -263,7 +272,7 @@ async fn the_rows_of_a_window_are_those_that_a_walk_along_the_references_finds()
         let backup = succeed(&stack, "backup", request).await;
 
         let (restored, copy) = restore_copy(&stack, &id_of(&backup)).await;
-        let missing = "SELECT format('CREATE TABLE IF NOT EXISTS maze.%I (id int)', t) FROM unnest('{a,b,c,d,e}'::text[]) t";
+        let missing = "SELECT format('CREATE TABLE IF NOT EXISTS maze.%I (id int)', t) FROM unnest('{a,b,c,d,e,f,g}'::text[]) t";
         for statement in texts(&copy, missing).await {
             execute(&copy, &statement).await;
         }
