@@ -25,7 +25,7 @@ fn november(backup_type: &str, more: Value) -> Value {
 }
 
 /// Puts the clock of the tests' rows so far back that the window of November is past, whenever the tests run.
-async fn shop_of_november(stack: &Stack) {
+pub async fn shop_of_november(stack: &Stack) {
     execute(&stack.database_url, &PARTS.replace("2026-", "2024-")).await;
 }
 
@@ -51,11 +51,20 @@ async fn assert_every_foreign_key_holds(copy: &str) {
 async fn a_full_window_holds_what_was_created_in_it_and_the_parents_outside_of_it() {
     let stack = archive_stack().start().await.unwrap();
     shop_of_november(&stack).await;
-    let request = november("full", json!({"created_columns": {"shop.\"Odd name\"": "placed_at"}}));
+    for format in ["copy", "csv", "json"] {
+        a_full_window_comes_back(&stack, format).await;
+    }
+}
 
-    let backup = succeed(&stack, "backup", of_2024(request)).await;
+/// A window of a [`shop_of_november`], verified and restored.
+pub async fn a_full_window_comes_back(stack: &Stack, format: &str) {
+    let columns = json!({"shop.\"Odd name\"": "placed_at"});
+    let request = november("full", json!({"created_columns": columns, "format": format}));
 
-    assert_eq!(backup["partial"], true);
+    let backup = succeed(stack, "backup", of_2024(request)).await;
+
+    assert_eq!((&backup["partial"], &backup["format"]), (&json!(true), &json!(format)));
+    succeed(stack, "verify", json!({"action": "full", "backup_id": id_of(&backup)})).await;
     let window = &backup["selection"]["window"];
     assert_eq!(
         (&window["from"], &window["to"]),
@@ -73,21 +82,21 @@ async fn a_full_window_holds_what_was_created_in_it_and_the_parents_outside_of_i
     assert!(listed("created_columns").contains(&"shop.\"Odd name\" by placed_at".to_owned()));
     assert!(listed("created_columns").contains(&"shop.products by created".to_owned()));
 
-    let (restored, copy) = restore_copy(&stack, &id_of(&backup)).await;
+    let (restored, copy) = restore_copy(stack, &id_of(&backup)).await;
     // 3 came at the very beginning, 5 at the very end: it is here because an order of November is its.
-    assert_rows(&stack, &copy, "shop.people", "id IN (1, 2, 3, 4, 5, 6)").await;
-    assert_rows(&stack, &copy, "shop.teams", "id IN (1, 2)").await;
-    assert_rows(&stack, &copy, "shop.countries", "true").await;
-    assert_rows(&stack, &copy, "shop.counters", "true").await;
-    assert_rows(&stack, &copy, "shop.products", "sku IN ('new', 'old')").await;
-    assert_rows(&stack, &copy, "shop.\"Odd name\"", "id = 3").await;
-    assert_rows(&stack, &copy, "shop.lines", "order_id = 3").await;
-    assert_rows(&stack, &copy, "shop.line_notes", "order_id = 3").await;
-    assert_rows(&stack, &copy, "shop.visits_old", "id = 1").await;
-    assert_rows(&stack, &copy, "shop.visits_new", "id = 2").await;
-    assert_rows(&stack, &copy, "shop.feedback", "id IN (1, 3)").await;
-    assert_rows(&stack, &copy, "shop.animals", "true").await;
-    assert_rows(&stack, &copy, "shop.cats", "name = 'tom'").await;
+    assert_rows(stack, &copy, "shop.people", "id IN (1, 2, 3, 4, 5, 6)").await;
+    assert_rows(stack, &copy, "shop.teams", "id IN (1, 2)").await;
+    assert_rows(stack, &copy, "shop.countries", "true").await;
+    assert_rows(stack, &copy, "shop.counters", "true").await;
+    assert_rows(stack, &copy, "shop.products", "sku IN ('new', 'old')").await;
+    assert_rows(stack, &copy, "shop.\"Odd name\"", "id = 3").await;
+    assert_rows(stack, &copy, "shop.lines", "order_id = 3").await;
+    assert_rows(stack, &copy, "shop.line_notes", "order_id = 3").await;
+    assert_rows(stack, &copy, "shop.visits_old", "id = 1").await;
+    assert_rows(stack, &copy, "shop.visits_new", "id = 2").await;
+    assert_rows(stack, &copy, "shop.feedback", "id IN (1, 3)").await;
+    assert_rows(stack, &copy, "shop.animals", "true").await;
+    assert_rows(stack, &copy, "shop.cats", "name = 'tom'").await;
     assert_every_foreign_key_holds(&copy).await;
 
     assert_eq!((&restored["partial"], &restored["fit_for"]), (&json!(true), &json!(["merge"])));
@@ -97,7 +106,7 @@ async fn a_full_window_holds_what_was_created_in_it_and_the_parents_outside_of_i
         restored["target_database"].as_str().unwrap()
     );
     assert!(texts(&copy, &comment).await[0].starts_with("recoup staging: a part of a database"));
-    drop_copy(&stack, &restored).await;
+    drop_copy(stack, &restored).await;
 }
 
 #[tokio::test]

@@ -33,6 +33,11 @@ impl Server {
         Server { url, bin: postgres.bin_dir().expect("client programs"), _postgres: postgres }
     }
 
+    /// Without a database.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The same with another user; the test servers trust theirs.
     pub fn as_user(&self, user: &str) -> Server {
         let (_, host) = self.url.rsplit_once('@').expect("a url with a user");

@@ -14,7 +14,8 @@ async fn shop_comes_back_as_pg_dump_sees_it() {
 
 #[tokio::test]
 async fn awkward_schema_comes_back_as_pg_dump_sees_it() {
-    let dump = round_trip(&Server::shared().await, "schema_awkward", include_str!("schemas/awkward.sql")).await;
+    let dump =
+        round_trip(&Server::shared().await, "schema_awkward", include_str!("schemas/awkward.sql")).await;
     assert_eq!(dump.unsupported, []);
 }
 

@@ -1,5 +1,6 @@
 //! Every major version of Postgres: what the other tests show on the machine's own server, here in short on each.
 
+mod archive;
 mod schemas;
 
 use stack::postgres::{Major, Postgres};

@@ -307,7 +307,8 @@ async fn open_database(builder: &StackBuilder) -> Result<(Postgres, Option<Datab
     let own = builder.durable && std::env::var_os("DATABASE_URL").is_none();
     let postgres = match builder.major {
         _ if own => {
-            let options = PostgresOptions { major: builder.major, durable: true, ..PostgresOptions::default() };
+            let options =
+                PostgresOptions { major: builder.major, durable: true, ..PostgresOptions::default() };
             Postgres::start(options).await?
         }
         Some(major) => Postgres::of(major).await?,

@@ -2,6 +2,7 @@
 
 use stack::postgres::{Major, Postgres};
 
+use crate::archive_stack::texts;
 use crate::schema_judge::{Server, round_trip};
 
 async fn schemas_come_back(major: Major) {
@@ -18,11 +19,24 @@ async fn schemas_come_back(major: Major) {
         let dump = round_trip(&server, &format!("schema_{name}"), sql).await;
         assert_eq!(dump.unsupported, [], "{name} on {major}");
     }
-    for (since, sql) in [(Major::V18, include_str!("../schemas/since_18.sql"))] {
-        if major >= since {
-            let dump = round_trip(&server, &format!("schema_since_{since}"), sql).await;
-            assert_eq!(dump.unsupported, [], "what {since} added, on {major}");
-        }
+    let parts = "SELECT name FROM pg_available_extensions WHERE name IN ('citext', 'btree_gist', 'pgcrypto')
+        UNION SELECT 'ICU' FROM pg_collation WHERE collprovider = 'i'";
+    let has = texts(&format!("{}/postgres", server.url()), parts).await;
+    assert_eq!(
+        has,
+        ["ICU", "btree_gist", "citext", "pgcrypto"],
+        "Postgres {major} of tests/setup lacks parts"
+    );
+    let added = [
+        (Major::V14, include_str!("../schemas/icu_and_extensions.sql")),
+        (Major::V15, include_str!("../schemas/since_15.sql")),
+        (Major::V16, include_str!("../schemas/since_16.sql")),
+        (Major::V17, include_str!("../schemas/since_17.sql")),
+        (Major::V18, include_str!("../schemas/since_18.sql")),
+    ];
+    for (since, sql) in added.into_iter().filter(|(since, _)| major >= *since) {
+        let dump = round_trip(&server, &format!("schema_since_{since}"), sql).await;
+        assert_eq!(dump.unsupported, [], "what {since} added, on {major}");
     }
 }
 
