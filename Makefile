@@ -9,7 +9,7 @@ help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do \
 		printf '%-14s %s\n' "$$name" "$$text"; done
 
-setup: ## make .venv, with the tools that the local stack and the checks use
+setup: ## make .venv and .postgres, with what the local stack and the checks use
 	@tests/setup
 
 build: ## compile the functions and the local stack
@@ -46,4 +46,4 @@ fmt: ## format the Rust code
 	cargo fmt --all
 
 clean: ## remove everything that was built or set up
-	rm -rf target .venv .aws-sam
+	rm -rf target .venv .postgres .aws-sam

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-NOT_OURS = {".git", ".venv", "target", ".aws-sam", "node_modules", "__pycache__"}
+NOT_OURS = {".git", ".venv", ".postgres", "target", ".aws-sam", "node_modules", "__pycache__"}
 TEXT = {".rs", ".py", ".sh", ".sql", ".toml", ".yaml", ".yml", ".md", ".json", ".txt", ""}
 
 # A file is one idea; past this it is usually two.

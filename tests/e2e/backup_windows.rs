@@ -25,7 +25,7 @@ fn november(backup_type: &str, more: Value) -> Value {
 }
 
 /// Puts the clock of the tests' rows so far back that the window of November is past, whenever the tests run.
-async fn shop_of_november(stack: &Stack) {
+pub async fn shop_of_november(stack: &Stack) {
     execute(&stack.database_url, &PARTS.replace("2026-", "2024-")).await;
 }
 
@@ -51,11 +51,20 @@ async fn assert_every_foreign_key_holds(copy: &str) {
 async fn a_full_window_holds_what_was_created_in_it_and_the_parents_outside_of_it() {
     let stack = archive_stack().start().await.unwrap();
     shop_of_november(&stack).await;
-    let request = november("full", json!({"created_columns": {"shop.\"Odd name\"": "placed_at"}}));
+    for format in ["copy", "csv", "json"] {
+        a_full_window_comes_back(&stack, format).await;
+    }
+}
 
-    let backup = succeed(&stack, "backup", of_2024(request)).await;
+/// A window of a [`shop_of_november`], verified and restored.
+pub async fn a_full_window_comes_back(stack: &Stack, format: &str) {
+    let columns = json!({"shop.\"Odd name\"": "placed_at"});
+    let request = november("full", json!({"created_columns": columns, "format": format}));
 
-    assert_eq!(backup["partial"], true);
+    let backup = succeed(stack, "backup", of_2024(request)).await;
+
+    assert_eq!((&backup["partial"], &backup["format"]), (&json!(true), &json!(format)));
+    succeed(stack, "verify", json!({"action": "full", "backup_id": id_of(&backup)})).await;
     let window = &backup["selection"]["window"];
     assert_eq!(
         (&window["from"], &window["to"]),
@@ -73,21 +82,21 @@ async fn a_full_window_holds_what_was_created_in_it_and_the_parents_outside_of_i
     assert!(listed("created_columns").contains(&"shop.\"Odd name\" by placed_at".to_owned()));
     assert!(listed("created_columns").contains(&"shop.products by created".to_owned()));
 
-    let (restored, copy) = restore_copy(&stack, &id_of(&backup)).await;
+    let (restored, copy) = restore_copy(stack, &id_of(&backup)).await;
     // 3 came at the very beginning, 5 at the very end: it is here because an order of November is its.
-    assert_rows(&stack, &copy, "shop.people", "id IN (1, 2, 3, 4, 5, 6)").await;
-    assert_rows(&stack, &copy, "shop.teams", "id IN (1, 2)").await;
-    assert_rows(&stack, &copy, "shop.countries", "true").await;
-    assert_rows(&stack, &copy, "shop.counters", "true").await;
-    assert_rows(&stack, &copy, "shop.products", "sku IN ('new', 'old')").await;
-    assert_rows(&stack, &copy, "shop.\"Odd name\"", "id = 3").await;
-    assert_rows(&stack, &copy, "shop.lines", "order_id = 3").await;
-    assert_rows(&stack, &copy, "shop.line_notes", "order_id = 3").await;
-    assert_rows(&stack, &copy, "shop.visits_old", "id = 1").await;
-    assert_rows(&stack, &copy, "shop.visits_new", "id = 2").await;
-    assert_rows(&stack, &copy, "shop.feedback", "id IN (1, 3)").await;
-    assert_rows(&stack, &copy, "shop.animals", "true").await;
-    assert_rows(&stack, &copy, "shop.cats", "name = 'tom'").await;
+    assert_rows(stack, &copy, "shop.people", "id IN (1, 2, 3, 4, 5, 6)").await;
+    assert_rows(stack, &copy, "shop.teams", "id IN (1, 2)").await;
+    assert_rows(stack, &copy, "shop.countries", "true").await;
+    assert_rows(stack, &copy, "shop.counters", "true").await;
+    assert_rows(stack, &copy, "shop.products", "sku IN ('new', 'old')").await;
+    assert_rows(stack, &copy, "shop.\"Odd name\"", "id = 3").await;
+    assert_rows(stack, &copy, "shop.lines", "order_id = 3").await;
+    assert_rows(stack, &copy, "shop.line_notes", "order_id = 3").await;
+    assert_rows(stack, &copy, "shop.visits_old", "id = 1").await;
+    assert_rows(stack, &copy, "shop.visits_new", "id = 2").await;
+    assert_rows(stack, &copy, "shop.feedback", "id IN (1, 3)").await;
+    assert_rows(stack, &copy, "shop.animals", "true").await;
+    assert_rows(stack, &copy, "shop.cats", "name = 'tom'").await;
     assert_every_foreign_key_holds(&copy).await;
 
     assert_eq!((&restored["partial"], &restored["fit_for"]), (&json!(true), &json!(["merge"])));
@@ -97,7 +106,7 @@ async fn a_full_window_holds_what_was_created_in_it_and_the_parents_outside_of_i
         restored["target_database"].as_str().unwrap()
     );
     assert!(texts(&copy, &comment).await[0].starts_with("recoup staging: a part of a database"));
-    drop_copy(&stack, &restored).await;
+    drop_copy(stack, &restored).await;
 }
 
 #[tokio::test]
@@ -178,7 +187,7 @@ async fn a_partial_backup_is_never_the_latest_and_says_what_it_is() {
     }
 }
 
-/// Four tables of a few hundred rows each that refer to each other at random, in circles and to themselves.
+/// Tables of four hundred rows each that refer to each other at random, in circles, to themselves and in a line.
 const MAZE: &str = "
     SELECT setseed(0.42);
     CREATE SCHEMA maze;
@@ -186,19 +195,25 @@ const MAZE: &str = "
     CREATE TABLE maze.b (id int PRIMARY KEY, c int, created_at timestamp);
     CREATE TABLE maze.c (id int PRIMARY KEY, a int, d int, created_at date);
     CREATE TABLE maze.d (id int PRIMARY KEY, d int, created_at timestamptz);
-    CREATE TABLE maze.e (id int, a int, d int, PRIMARY KEY (id, a));
+    CREATE TABLE maze.e (id int, a int, d int, f int, PRIMARY KEY (id, a));
+    CREATE TABLE maze.f (id int PRIMARY KEY, g int, created_at timestamptz);
+    CREATE TABLE maze.g (id int PRIMARY KEY, created_at timestamptz);
     CREATE FUNCTION maze.some(chance float) RETURNS int LANGUAGE sql VOLATILE
         RETURN CASE WHEN random() < chance THEN 1 + floor(random() * 400)::int END;
     INSERT INTO maze.a SELECT i, maze.some(0.6), maze.some(0.3), '2024-01-01 00:00+00'::timestamptz + i * interval '1 day' FROM generate_series(1, 400) i;
     INSERT INTO maze.b SELECT i, maze.some(0.4), '2024-01-01'::timestamp + i * interval '1 day' FROM generate_series(1, 400) i;
     INSERT INTO maze.c SELECT i, maze.some(0.3), maze.some(0.3), '2024-01-01'::date + i FROM generate_series(1, 400) i;
     INSERT INTO maze.d SELECT i, maze.some(0.7), NULL FROM generate_series(1, 400) i;
-    INSERT INTO maze.e SELECT i, 1 + floor(random() * 400)::int, maze.some(0.5) FROM generate_series(1, 400) i;
+    INSERT INTO maze.e SELECT i, 1 + floor(random() * 400)::int, maze.some(0.5), maze.some(0.5) FROM generate_series(1, 400) i;
+    INSERT INTO maze.f SELECT i, maze.some(0.5), NULL FROM generate_series(1, 400) i;
+    INSERT INTO maze.g SELECT i, NULL FROM generate_series(1, 400) i;
     ALTER TABLE maze.a ADD FOREIGN KEY (a) REFERENCES maze.a, ADD FOREIGN KEY (b) REFERENCES maze.b;
     ALTER TABLE maze.b ADD FOREIGN KEY (c) REFERENCES maze.c;
     ALTER TABLE maze.c ADD FOREIGN KEY (a) REFERENCES maze.a, ADD FOREIGN KEY (d) REFERENCES maze.d;
     ALTER TABLE maze.d ADD FOREIGN KEY (d) REFERENCES maze.d;
-    ALTER TABLE maze.e ADD FOREIGN KEY (a) REFERENCES maze.a, ADD FOREIGN KEY (d) REFERENCES maze.d;
+    ALTER TABLE maze.e ADD FOREIGN KEY (a) REFERENCES maze.a, ADD FOREIGN KEY (d) REFERENCES maze.d,
+        ADD FOREIGN KEY (f) REFERENCES maze.f;
+    ALTER TABLE maze.f ADD FOREIGN KEY (g) REFERENCES maze.g;
 ";
 
 /// Every reference of the maze, from row to row.
@@ -211,11 +226,14 @@ const REFERENCES: &str = "
     UNION ALL SELECT 'd' || id, 'd' || d FROM maze.d WHERE d IS NOT NULL
     UNION ALL SELECT 'e' || id, 'a' || a FROM maze.e
     UNION ALL SELECT 'e' || id, 'd' || d FROM maze.e WHERE d IS NOT NULL
+    UNION ALL SELECT 'e' || id, 'f' || f FROM maze.e WHERE f IS NOT NULL
+    UNION ALL SELECT 'f' || id, 'g' || g FROM maze.f WHERE g IS NOT NULL
 ";
 
 const ROWS: &str = "
     SELECT 'a' || id FROM maze.a UNION ALL SELECT 'b' || id FROM maze.b UNION ALL SELECT 'c' || id FROM maze.c
     UNION ALL SELECT 'd' || id FROM maze.d UNION ALL SELECT 'e' || id FROM maze.e
+    UNION ALL SELECT 'f' || id FROM maze.f UNION ALL SELECT 'g' || id FROM maze.g
 ";
 
 #[tokio::test]
@@ -263,7 +281,7 @@ async fn the_rows_of_a_window_are_those_that_a_walk_along_the_references_finds()
         let backup = succeed(&stack, "backup", request).await;
 
         let (restored, copy) = restore_copy(&stack, &id_of(&backup)).await;
-        let missing = "SELECT format('CREATE TABLE IF NOT EXISTS maze.%I (id int)', t) FROM unnest('{a,b,c,d,e}'::text[]) t";
+        let missing = "SELECT format('CREATE TABLE IF NOT EXISTS maze.%I (id int)', t) FROM unnest('{a,b,c,d,e,f,g}'::text[]) t";
         for statement in texts(&copy, missing).await {
             execute(&copy, &statement).await;
         }

@@ -45,17 +45,21 @@ async fn text_of(stack: &Stack, backup_id: &str, part: &Value) -> Vec<u8> {
 
 #[tokio::test]
 async fn every_format_verifies_restores_and_has_the_same_digests() {
-    let stack = archive_stack().start().await.unwrap();
-    every_kind_of_value(&stack).await;
+    every_format_comes_back(&archive_stack().start().await.unwrap()).await;
+}
+
+/// Backs every kind of value up in each format, verifies, restores, and lets `pg_dump` compare.
+pub async fn every_format_comes_back(stack: &Stack) {
+    every_kind_of_value(stack).await;
     // Recording a run changes these tables, and with them the digests.
     execute(&stack.database_url, "DROP TABLE recoup.backups, recoup.verifications CASCADE").await;
-    let before = dump(&stack, &stack.database_url).await;
+    let before = dump(stack, &stack.database_url).await;
     let mut digests: Vec<Vec<(Value, Value, Value)>> = Vec::new();
 
     for format in ["copy", "csv", "json"] {
-        let backup_id = backup_as(&stack, format).await;
-        succeed(&stack, "verify", json!({"action": "full", "backup_id": backup_id})).await;
-        let manifest = manifest(&stack, &backup_id).await;
+        let backup_id = backup_as(stack, format).await;
+        succeed(stack, "verify", json!({"action": "full", "backup_id": backup_id})).await;
+        let manifest = manifest(stack, &backup_id).await;
         assert_eq!(manifest["table_format"], format);
         let tables = manifest["tables"].as_array().unwrap();
         let ending = format!(".{format}.zst.age");
@@ -71,9 +75,9 @@ async fn every_format_verifies_restores_and_has_the_same_digests() {
 
         let copy = target(format);
         let request = json!({"action": "backup_restore", "backup_id": backup_id, "target_database": copy});
-        let restored = succeed(&stack, "restore", request).await;
-        let after = dump(&stack, &stack.postgres.url_of(&copy)).await;
-        drop_database(&stack, &copy).await;
+        let restored = succeed(stack, "restore", request).await;
+        let after = dump(stack, &stack.postgres.url_of(&copy)).await;
+        drop_database(stack, &copy).await;
         assert_eq!(restored["difference_to_production"]["result"], "equal", "{format}");
         assert_same_dump(&before, &after);
     }

@@ -91,6 +91,7 @@ async fn a_server_of_ones_own_is_durable_when_asked_and_leaves_nothing_behind() 
         durable: true,
         connections_max: 17,
         settings: vec![("work_mem".to_owned(), "5MB".to_owned())],
+        ..PostgresOptions::default()
     };
     let postgres = Postgres::start(options).await.unwrap();
     let url = postgres.url().to_owned();

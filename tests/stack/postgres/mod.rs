@@ -3,9 +3,10 @@
 //! Each test gets databases of its own, cloned from a template to which the migrations were applied once.
 
 mod find;
+mod major;
 mod server;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +16,9 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use tokio::sync::OnceCell;
 
+pub use self::major::Major;
 use self::server::Server;
 use crate::error::{Error, Result};
 use crate::place;
@@ -29,6 +32,10 @@ const CLONE_TRIES: u32 = 20;
 /// somebody else's server go with the last stack, which a weak reference allows.
 static SHARED: tokio::sync::Mutex<Option<Shared>> = tokio::sync::Mutex::const_new(None);
 
+/// The servers of [`Postgres::of`], as [`Shared::Private`]. Each starts in a slot of its own, so that none waits for another.
+static OF_MAJORS: tokio::sync::Mutex<BTreeMap<Major, Arc<OnceCell<Postgres>>>> =
+    tokio::sync::Mutex::const_new(BTreeMap::new());
+
 enum Shared {
     Private(Arc<Inner>),
     Given(Weak<Inner>),
@@ -37,6 +44,8 @@ enum Shared {
 /// How to run a private server.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
+    /// Which version; else the one that the machine has.
+    pub major: Option<Major>,
     /// Whether a commit is on disk when it returns. Off for tests; benchmarks want it on.
     pub durable: bool,
     /// `max_connections`.
@@ -47,7 +56,7 @@ pub struct PostgresOptions {
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        PostgresOptions { durable: false, connections_max: 200, settings: Vec::new() }
+        PostgresOptions { major: None, durable: false, connections_max: 200, settings: Vec::new() }
     }
 }
 
@@ -109,6 +118,16 @@ impl Postgres {
         Ok(postgres)
     }
 
+    /// The server of a version that everything in this process shares, with default options, started by the first caller.
+    ///
+    /// # Errors
+    /// Where `tests/setup` has not brought this version: a test on it fails, and is never skipped.
+    pub async fn of(major: Major) -> Result<Postgres> {
+        let slot = OF_MAJORS.lock().await.entry(major).or_default().clone();
+        let options = PostgresOptions { major: Some(major), ..PostgresOptions::default() };
+        slot.get_or_try_init(|| Postgres::start(options)).await.cloned()
+    }
+
     /// A private server of the caller's own, ended when the last handle to it is dropped.
     pub async fn start(options: PostgresOptions) -> Result<Postgres> {
         let server = Server::start(options).await?;
@@ -164,12 +183,11 @@ impl Postgres {
         with_database(&self.inner.url, database)
     }
 
-    /// Where this server's `psql` and `pg_dump` are (any, if the server is not ours).
+    /// Where this server's `psql` and `pg_dump` are, or those of the newest version if it has none of its own.
     pub fn bin_dir(&self) -> Result<PathBuf> {
         match &self.inner.server {
-            Some(server) => Ok(server.bin_dir.clone()),
-            None => find::client_directory()
-                .ok_or_else(|| Error::missing("pg_dump with psql", "run `tests/setup`")),
+            Some(server) if find::has_clients(&server.bin_dir) => Ok(server.bin_dir.clone()),
+            _ => find::client_directory(),
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) struct Server {
     port: u16,
     nobody: Option<Nobody>,
     options: PostgresOptions,
-    /// Where `psql` and `pg_dump` of the same version are.
+    /// Where the server's programs are, with or without `psql` and `pg_dump`.
     pub(super) bin_dir: PathBuf,
     /// Connects to the maintenance database as superuser.
     pub(super) url: String,
@@ -104,7 +104,10 @@ impl Server {
 }
 
 fn prepare(options: &PostgresOptions) -> Result<(TempDir, PathBuf, Option<Nobody>)> {
-    let mut bin_dir = find::server_directory()?;
+    let mut bin_dir = match options.major {
+        Some(major) => major.server_directory()?,
+        None => find::server_directory()?,
+    };
     let directory = tempfile::Builder::new()
         .prefix("recoup-postgres-")
         .tempdir_in(open_temporary_directory())
@@ -253,20 +256,11 @@ fn is_reachable(program: &Path, user: Nobody, directory: &Path) -> bool {
     as_user(&mut command, Some(user), directory).status().is_ok_and(|status| status.success())
 }
 
-/// The wheel may lie below a home directory that only root can enter: a copy of it goes where nobody can read it. Its programs
-/// look for their libraries at `../../../<package>.libs`, so that is copied, too.
+/// The installation may lie below a home directory that only root can enter: a copy of it goes where nobody can read it.
 fn copy_installation(bin_dir: &Path, directory: &Path, user: Nobody) -> Result<PathBuf> {
     let installation = bin_dir.parent().unwrap_or(bin_dir);
-    let package = installation.parent().unwrap_or(installation);
-    let libraries = package.with_extension("libs");
     let copy = directory.join("installation");
-    let package_copy = copy.join(package.file_name().unwrap_or_default());
     let operation = || format!("copy {} for the user nobody", installation.display());
-    std::fs::create_dir_all(&package_copy).map_err(Error::io(operation()))?;
-    let mut sources = vec![(installation, &package_copy)];
-    if libraries.is_dir() {
-        sources.push((&libraries, &copy));
-    }
     let run = |command: &mut Command| {
         let output = command.output().map_err(Error::io(operation()))?;
         match output.status.success() {
@@ -274,12 +268,10 @@ fn copy_installation(bin_dir: &Path, directory: &Path, user: Nobody) -> Result<P
             false => Err(Error::failed(operation(), &String::from_utf8_lossy(&output.stderr))),
         }
     };
-    for (source, target) in sources {
-        run(Command::new("cp").arg("-R").arg(source).arg(target))?;
-    }
+    run(Command::new("cp").arg("-R").arg(installation).arg(&copy))?;
     // The watcher, which is nobody's as the server is, removes it all if we are killed.
     run(Command::new("chown").arg("-R").arg(format!("{}:{}", user.uid, user.gid)).arg(&copy))?;
-    let bin_copy = package_copy.join(installation.file_name().unwrap_or_default()).join("bin");
+    let bin_copy = copy.join("bin");
     if is_reachable(&bin_copy.join("initdb"), user, directory) {
         return Ok(bin_copy);
     }
