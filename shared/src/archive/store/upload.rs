@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::{CompositeSha256, ObjectStore, Piece, StoreError};
+use super::{ObjectStore, Piece, StoreError};
 use crate::archive::encode::{CHUNK_BYTES, Flow};
 
 /// Size of a piece, and the largest object that goes up in one request: the least that S3 takes, since four
@@ -66,18 +66,8 @@ impl OpenUploads {
     }
 }
 
-/// What became of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Uploaded {
-    /// One request stored it.
-    Whole,
-    /// It went up in pieces, and the store keeps this of it.
-    InPieces(CompositeSha256),
-    /// The stream was cut off: nothing is stored, and the stage before knows why.
-    CutOff,
-}
-
-/// Stores what comes from `chunks` as `key`.
+/// Stores what comes from `chunks` as `key`. `None` where the stream was cut off: then nothing is stored,
+/// and the stage before knows why.
 ///
 /// # Errors
 /// [`StoreError`]. Pieces that went up are left to [`OpenUploads::abort_all`].
@@ -86,13 +76,13 @@ pub async fn upload_stream(
     open: &OpenUploads,
     key: &str,
     mut chunks: mpsc::Receiver<Flow<Bytes>>,
-) -> Result<Uploaded, StoreError> {
-    let Some((first, ended)) = next_piece(open, &mut chunks).await else { return Ok(Uploaded::CutOff) };
+) -> Result<Option<()>, StoreError> {
+    let Some((first, ended)) = next_piece(open, &mut chunks).await else { return Ok(None) };
     if ended {
         let sha256 = Sha256::digest(&first).into();
         let stored = store.put_new(key, first.clone(), sha256).await;
         open.give_back(first);
-        return stored.map(|()| Uploaded::Whole);
+        return stored.map(Some);
     }
 
     let upload_id = store.begin_upload(key).await?;
@@ -115,12 +105,12 @@ pub async fn upload_stream(
         let (stored, next) = tokio::join!(travels, next_piece(open, &mut chunks));
         pieces.push(stored?);
         open.give_back(body);
-        let Some(next) = next else { return Ok(Uploaded::CutOff) };
+        let Some(next) = next else { return Ok(None) };
         ready = next;
     }
-    let composite = store.complete_upload(key, &upload_id, &pieces).await?;
+    store.complete_upload(key, &upload_id, &pieces).await?;
     open.remove(key);
-    Ok(Uploaded::InPieces(composite))
+    Ok(Some(()))
 }
 
 /// Collects up to [`PIECE_BYTES`], and says whether the stream ended with them. A chunk is never split:
