@@ -2,13 +2,18 @@
 //! compared with it and never written.
 
 mod backup_restore;
+mod preview;
+mod reply;
 mod request;
+mod resume;
+mod status;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use recoup::archive::encryption::Identities;
 use recoup::archive::reading::Backup;
+use recoup::archive::restore::RestoreTarget;
 use recoup::archive::store::S3Store;
 use recoup::config::Env;
 use recoup::db;
@@ -19,15 +24,25 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use sqlx::postgres::PgConnectOptions;
 
-pub use crate::backup_restore::{BackupRestoreReply, BackupRestoreRequest};
+pub use crate::backup_restore::BackupRestoreRequest;
+pub use crate::preview::PreviewReply;
+pub use crate::reply::{InProgressReply, RestoredReply};
 pub use crate::request::RestoreRequest;
+pub use crate::resume::ResumeRequest;
+pub use crate::status::{StatusReply, StatusRequest};
 
 /// What the function answers.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum RestoreReply {
-    /// Of `backup_restore`.
-    BackupRestore(Box<BackupRestoreReply>),
+    /// A copy that is complete.
+    Restored(Box<RestoredReply>),
+    /// A copy that another invocation has to go on with.
+    InProgress(Box<InProgressReply>),
+    /// What a restore would do.
+    Preview(Box<PreviewReply>),
+    /// How far a restore is.
+    Status(Box<StatusReply>),
 }
 
 /// The function.
@@ -56,6 +71,13 @@ impl<S: SecretStore + Sync> Restore<S> {
         Ok(restore)
     }
 
+    /// Where backups are restored: production's server, or the one that another secret names.
+    async fn target(&self, secret: Option<&str>) -> Result<RestoreTarget, Failure> {
+        let url = database_url(&self.secrets, secret.unwrap_or(&self.database_secret_id)).await?;
+        let server = db::options(url.expose_secret(), "recoup restore")?;
+        Ok(RestoreTarget { server, connections: self.connections.max(1) })
+    }
+
     /// How to connect to production.
     async fn production(&self) -> Result<PgConnectOptions, Failure> {
         let url = database_url(&self.secrets, &self.database_secret_id).await?;
@@ -77,8 +99,11 @@ impl<S: SecretStore + Sync> Operation for Restore<S> {
     async fn run(&self, request: RestoreRequest, deadline: SystemTime) -> Result<RestoreReply, Failure> {
         match request {
             RestoreRequest::BackupRestore(request) => {
-                let restored = Box::pin(self.backup_restore(request, deadline)).await?;
-                Ok(RestoreReply::BackupRestore(Box::new(restored)))
+                Box::pin(self.backup_restore(request, deadline)).await
+            }
+            RestoreRequest::Resume(request) => Box::pin(self.resume(request, deadline)).await,
+            RestoreRequest::Status(request) => {
+                Ok(RestoreReply::Status(Box::new(Box::pin(self.status(request)).await?)))
             }
         }
     }

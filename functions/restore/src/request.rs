@@ -6,12 +6,18 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::backup_restore::BackupRestoreRequest;
+use crate::resume::ResumeRequest;
+use crate::status::StatusRequest;
 
 /// What the function is asked.
 #[derive(Debug)]
 pub enum RestoreRequest {
     /// Rebuild a backup in a database of its own.
     BackupRestore(BackupRestoreRequest),
+    /// Go on with a restore that is not complete.
+    Resume(ResumeRequest),
+    /// Tell how far a restore is.
+    Status(StatusRequest),
 }
 
 impl<'de> Deserialize<'de> for RestoreRequest {
@@ -23,6 +29,8 @@ impl<'de> Deserialize<'de> for RestoreRequest {
         let action = fields.remove("action").unwrap_or(Value::Null);
         match action.as_str() {
             Some("backup_restore") => read(fields).map(Self::BackupRestore),
+            Some("resume") => read(fields).map(Self::Resume),
+            Some("status") => read(fields).map(Self::Status),
             Some(other) => Err(D::Error::custom(format!("action {other:?} is not known"))),
             None if action.is_null() => Err(D::Error::custom("action is not given")),
             None => Err(D::Error::custom(format!("action {action} is not a text"))),
@@ -31,13 +39,18 @@ impl<'de> Deserialize<'de> for RestoreRequest {
 }
 
 impl Request for RestoreRequest {
-    const ACCEPTS: &'static str = "action \"backup_restore\", backup_id, a backup's name, \"latest\" for the newest full one or \"latest-payments\" and so on, and optionally target_database, the name of a database that does not exist yet";
+    const ACCEPTS: &'static str = "action \"backup_restore\" with backup_id, a backup's name, \"latest\" for the newest full one or \
+        \"latest-payments\" and so on, and optionally target_database, the name of a database that does not exist yet, \
+        target_secret, a secret with the URL of another server, tables, a list of names, dry_run (default false), sanitize \
+        (default false) with mask, which column is masked by which rule; \"resume\" or \"status\" with restore_id (a restore's \
+        name; for status also \"latest\") and, where it was given, target_secret";
     const EXAMPLE: &'static str = r#"{"action":"backup_restore","backup_id":"latest"}"#;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use recoup::failure::Failure;
     use recoup::invocation::parse;
     use serde_json::json;
 
@@ -49,11 +62,37 @@ mod tests {
             json!({"action": "rename", "backup_id": "latest"}),
             json!({"action": 7, "backup_id": "latest"}),
             json!({"action": "backup_restore", "backup_id": "latest", "target": "x"}),
+            json!({"action": "backup_restore", "backup_id": "latest", "tables": "public.orders"}),
+            json!({"action": "backup_restore", "backup_id": "latest", "tables": []}),
+            json!({"action": "backup_restore", "backup_id": "latest", "dry_run": "yes"}),
+            json!({"action": "backup_restore", "backup_id": "latest", "mask": {"public.people.email": "email"}}),
+            json!({"action": "resume"}),
+            json!({"action": "resume", "restore_id": "x", "backup_id": "latest"}),
+            json!({"action": "status"}),
         ] {
-            let failure = parse::<RestoreRequest>(payload).expect_err("refused");
-            assert_eq!(failure.error_type(), "InvalidRequest");
+            let failure = understood(payload.clone()).expect_err("refused");
+            assert_eq!(failure.error_type(), "InvalidRequest", "{payload}");
         }
-        let example = serde_json::from_str(RestoreRequest::EXAMPLE).expect("json");
-        assert!(parse::<RestoreRequest>(example).is_ok());
+    }
+
+    #[test]
+    fn what_is_accepted_is() {
+        for payload in [
+            serde_json::from_str(RestoreRequest::EXAMPLE).expect("json"),
+            json!({"action": "backup_restore", "backup_id": "latest", "tables": ["public.orders"], "dry_run": true}),
+            json!({"action": "backup_restore", "backup_id": "latest", "sanitize": true, "mask": {"public.people.email": "email"}}),
+            json!({"action": "backup_restore", "backup_id": "latest", "target_secret": "other", "target_database": null}),
+            json!({"action": "resume", "restore_id": "20261121T032002Z-restore-66b57b4d"}),
+            json!({"action": "status", "restore_id": "latest", "target_secret": "other"}),
+        ] {
+            understood(payload).expect("accepted");
+        }
+    }
+
+    fn understood(payload: Value) -> Result<(), Failure> {
+        match parse::<RestoreRequest>(payload)? {
+            RestoreRequest::BackupRestore(request) => request.check(),
+            RestoreRequest::Resume(_) | RestoreRequest::Status(_) => Ok(()),
+        }
     }
 }

@@ -305,6 +305,11 @@ impl DatabaseReason {
         self.sqlstate.as_deref() == Some(sqlstate)
     }
 
+    /// Whether the connection or the server went away, which says nothing about what was asked.
+    pub fn is_lost(&self) -> bool {
+        self.sqlstate.as_deref().is_none_or(|state| state.starts_with("08") || state.starts_with("57"))
+    }
+
     fn error_type(&self) -> &'static str {
         match self.sqlstate.as_deref() {
             None => "DatabaseUnavailable",

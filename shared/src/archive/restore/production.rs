@@ -8,9 +8,10 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::super::digest::RowSum;
 use super::super::error::ArchiveError;
-use super::super::manifest::Manifest;
+use super::super::manifest::{Manifest, TableEntry};
 use super::super::schema::SchemaSelection;
 use super::compare::digest_tables;
+use super::order::Order;
 
 /// What is kept back of the invocation's time for its reply.
 const REPLY_TIME: Duration = Duration::from_secs(5);
@@ -44,10 +45,11 @@ pub struct TableDifference {
 }
 
 /// Reads production's counts and digests and compares them with the backup's, which are the copy's. Of a backup of
-/// some tables only these are compared.
+/// some tables, or a restore of some, only these are compared.
 pub async fn compare_production(
     production: &PgConnectOptions,
     manifest: &Manifest,
+    order: &Order,
     connections: usize,
     deadline: SystemTime,
 ) -> Difference {
@@ -57,11 +59,16 @@ pub async fn compare_production(
         let reason = "the copy holds the rows of a window and what these refer to, and production holds more";
         return without_tables("not compared", reason.to_owned());
     }
+    if order.masking.is_some() {
+        return without_tables("not compared", "personal data in the copy is masked".to_owned());
+    }
     let unreachable = |reason| without_tables("production unreachable", reason);
     let time_left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(REPLY_TIME);
+    let of_copy: Vec<&TableEntry> = manifest.tables.iter().filter(|table| order.wants(table)).collect();
     let own: BTreeSet<(&str, &str)> =
-        manifest.tables.iter().map(|table| (table.schema.as_str(), table.name.as_str())).collect();
-    let wanted = |schema: &str, name: &str| manifest.is_everything() || own.contains(&(schema, name));
+        of_copy.iter().map(|table| (table.schema.as_str(), table.name.as_str())).collect();
+    let is_everything = manifest.is_everything() && order.tables.is_none();
+    let wanted = |schema: &str, name: &str| is_everything || own.contains(&(schema, name));
     let reading = digest_tables(production, &SchemaSelection::All, wanted, connections);
     let mut found = match tokio::time::timeout(time_left, Box::pin(reading)).await {
         Ok(Ok(found)) => found,
@@ -72,7 +79,7 @@ pub async fn compare_production(
         }
     };
     let mut tables = Vec::new();
-    for expected in &manifest.tables {
+    for expected in of_copy {
         let there = found.remove(&(expected.schema.clone(), expected.name.clone()));
         let result = match there {
             None => "missing in production",
