@@ -2,7 +2,7 @@
 //! would be taken for something else. Postgres' documentation of `COPY`, "Text Format", has the rules.
 
 /// The field that stands for null.
-pub(in crate::archive) const NULL: &[u8] = b"\\N";
+pub(crate) const NULL: &[u8] = b"\\N";
 
 /// What is said of an escape that `COPY … TO` does not write: it would not come back to the byte.
 const ESCAPE: &str = "has an escape that COPY does not write";
@@ -11,7 +11,7 @@ const ESCAPE: &str = "has an escape that COPY does not write";
 ///
 /// # Errors
 /// Where it has more or fewer.
-pub(in crate::archive) fn for_each_field(
+pub(crate) fn for_each_field(
     line: &[u8],
     columns: usize,
     mut take: impl FnMut(usize, &[u8]) -> Result<(), &'static str>,
@@ -35,7 +35,7 @@ pub(in crate::archive) fn for_each_field(
 ///
 /// # Errors
 /// For what `COPY … TO` does not write.
-pub(in crate::archive) fn unescaped(after_backslash: Option<&u8>) -> Result<u8, &'static str> {
+pub(crate) fn unescaped(after_backslash: Option<&u8>) -> Result<u8, &'static str> {
     match after_backslash {
         Some(b'\\') => Ok(b'\\'),
         Some(b'b') => Ok(8),
@@ -49,7 +49,7 @@ pub(in crate::archive) fn unescaped(after_backslash: Option<&u8>) -> Result<u8, 
 }
 
 /// Writes bytes of a value as COPY text.
-pub(in crate::archive) fn push_escaped(value: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn push_escaped(value: &[u8], out: &mut Vec<u8>) {
     let mut rest = value;
     while let Some(at) = rest.iter().position(|byte| matches!(byte, 8..=13 | b'\\')) {
         out.extend_from_slice(&rest[..at]);
