@@ -1,7 +1,9 @@
 //! The restore function: rebuilds a backup in a database of its own and proves it equal. Production is
 //! compared with it and never written.
 
+mod asked;
 mod backup_restore;
+mod point_in_time;
 mod preview;
 mod reply;
 mod request;
@@ -25,6 +27,7 @@ use serde::Serialize;
 use sqlx::postgres::PgConnectOptions;
 
 pub use crate::backup_restore::BackupRestoreRequest;
+pub use crate::point_in_time::PointInTimeRequest;
 pub use crate::preview::PreviewReply;
 pub use crate::reply::{InProgressReply, RestoredReply};
 pub use crate::request::RestoreRequest;
@@ -101,6 +104,7 @@ impl<S: SecretStore + Sync> Operation for Restore<S> {
             RestoreRequest::BackupRestore(request) => {
                 Box::pin(self.backup_restore(request, deadline)).await
             }
+            RestoreRequest::PointInTime(request) => Box::pin(self.point_in_time(request, deadline)).await,
             RestoreRequest::Resume(request) => Box::pin(self.resume(request, deadline)).await,
             RestoreRequest::Status(request) => {
                 Ok(RestoreReply::Status(Box::new(Box::pin(self.status(request)).await?)))

@@ -9,8 +9,10 @@ use recoup::failure::Failure;
 use recoup::secrets::SecretStore;
 use serde::Serialize;
 use sqlx::Row;
+use time::OffsetDateTime;
 
 use crate::Restore;
+use crate::asked::Asked;
 
 /// What the function answers about a restore that was not made.
 #[derive(Debug, Serialize)]
@@ -22,6 +24,9 @@ pub struct PreviewReply {
     backup_type: String,
     target_database: String,
     target_secret: Option<String>,
+    /// The instant; null for a backup as it is.
+    #[serde(with = "time::serde::rfc3339::option")]
+    target_time: Option<OffsetDateTime>,
     /// Whether the backup holds the rows of a window only.
     partial: bool,
     /// Absent where the backup itself is not fit: then there is nothing to say about rows.
@@ -48,7 +53,7 @@ impl<S: SecretStore + Sync> Restore<S> {
         opened: Result<Restoring<S3Store>, ArchiveError>,
         backup: &Backup<S3Store>,
         database: &str,
-        target_secret: Option<&str>,
+        asked: &Asked,
     ) -> Result<PreviewReply, Failure> {
         let (preview, unfit) = match opened {
             Ok(restoring) => (Some(restoring.preview(database).await), None),
@@ -56,6 +61,8 @@ impl<S: SecretStore + Sync> Restore<S> {
             Err(error @ (ArchiveError::InvalidRequest(_) | ArchiveError::UnknownTable { .. })) => {
                 return Err(error.into());
             }
+            // So is an instant that no changes lead to.
+            Err(ArchiveError::Other(failure)) if failure.error_type().starts_with("Instant") => return Err(failure),
             Err(error) => (None, Some(error.to_string())),
         };
         let drilled = self.last_drill().await;
@@ -83,7 +90,8 @@ impl<S: SecretStore + Sync> Restore<S> {
             backup_id: backup.id.to_string(),
             backup_type: backup.manifest.backup_type.clone(),
             target_database: database.to_owned(),
-            target_secret: target_secret.map(str::to_owned),
+            target_secret: asked.target_secret.clone(),
+            target_time: asked.target,
             partial: backup.manifest.partial,
             preview,
             unfit,

@@ -14,6 +14,7 @@ use recoup::failure::Failure;
 use recoup::secrets::SecretStore;
 use serde::Serialize;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::{Restore, RestoreReply};
 
@@ -25,6 +26,13 @@ pub struct RestoredReply {
     backup_type: String,
     target_database: String,
     status: &'static str,
+    /// The instant that the copy shows; absent where it is the backup's.
+    #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    target_time: Option<OffsetDateTime>,
+    /// Tables whose changes are not captured, and which are as the backup shows them; absent where no changes were
+    /// replayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of_backup: Option<Vec<String>>,
     /// Whether the copy holds the rows of a window only.
     partial: bool,
     /// What the copy may be used for: `promote` only where it holds everything.
@@ -108,14 +116,21 @@ impl<S: SecretStore + Sync> Restore<S> {
                 })));
             }
         };
-        let Rebuilt { mut staging, tables, left_out, elapsed } = rebuilt;
+        let Rebuilt { mut staging, tables, replay, left_out, elapsed } = rebuilt;
         let manifest = &backup.manifest;
         let database = staging.database.clone();
-        let warnings = std::mem::take(&mut staging.warnings);
+        let mut warnings = std::mem::take(&mut staging.warnings);
+        let incomplete: u64 =
+            replay.iter().flat_map(|replay| &replay.segments).map(|segment| segment.rows_incomplete).sum();
+        if incomplete > 0 {
+            warnings.push(format!(
+                "of {incomplete} rows that were gone before they were exported, columns that are read at export are empty"
+            ));
+        }
         staging.release().await;
         let production = self.production().await?;
         let difference =
-            Box::pin(compare_production(&production, manifest, &order, self.connections, deadline)).await;
+            Box::pin(compare_production(&production, manifest, &order, &tables, self.connections, deadline)).await;
         let seconds = elapsed.as_secs_f64().max(f64::EPSILON);
         let bytes: u64 = manifest
             .tables
@@ -133,6 +148,8 @@ impl<S: SecretStore + Sync> Restore<S> {
             masked: order.masking.as_ref().map(|_| masks.columns().clone()),
             target_database: database,
             status: "completed",
+            target_time: order.target,
+            as_of_backup: replay.map(|replay| replay.not_captured),
             rate: Rate {
                 rows_per_second: tables.iter().map(|table| table.rows).sum::<u64>() as f64 / seconds,
                 megabytes_per_second: bytes as f64 / 1e6 / seconds,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::backup_restore::BackupRestoreRequest;
+use crate::point_in_time::PointInTimeRequest;
 use crate::resume::ResumeRequest;
 use crate::status::StatusRequest;
 
@@ -14,6 +15,8 @@ use crate::status::StatusRequest;
 pub enum RestoreRequest {
     /// Rebuild a backup in a database of its own.
     BackupRestore(BackupRestoreRequest),
+    /// Rebuild the state of an instant.
+    PointInTime(PointInTimeRequest),
     /// Go on with a restore that is not complete.
     Resume(ResumeRequest),
     /// Tell how far a restore is.
@@ -29,6 +32,7 @@ impl<'de> Deserialize<'de> for RestoreRequest {
         let action = fields.remove("action").unwrap_or(Value::Null);
         match action.as_str() {
             Some("backup_restore") => read(fields).map(Self::BackupRestore),
+            Some("point_in_time") => read(fields).map(Self::PointInTime),
             Some("resume") => read(fields).map(Self::Resume),
             Some("status") => read(fields).map(Self::Status),
             Some(other) => Err(D::Error::custom(format!("action {other:?} is not known"))),
@@ -42,7 +46,8 @@ impl Request for RestoreRequest {
     const ACCEPTS: &'static str = "action \"backup_restore\" with backup_id, a backup's name, \"latest\" for the newest full one or \
         \"latest-payments\" and so on, and optionally target_database, the name of a database that does not exist yet, \
         target_secret, a secret with the URL of another server, tables, a list of names, dry_run (default false), sanitize \
-        (default false) with mask, which column is masked by which rule; \"resume\" or \"status\" with restore_id (a restore's \
+        (default false) with mask, which column is masked by which rule; \"point_in_time\" with target_time (RFC 3339, with \
+        its zone) or recovery_point, and optionally target_database, target_secret, tables and dry_run; \"resume\" or \"status\" with restore_id (a restore's \
         name; for status also \"latest\") and, where it was given, target_secret";
     const EXAMPLE: &'static str = r#"{"action":"backup_restore","backup_id":"latest"}"#;
 }
@@ -53,6 +58,7 @@ mod tests {
     use recoup::failure::Failure;
     use recoup::invocation::parse;
     use serde_json::json;
+    use time::OffsetDateTime;
 
     #[test]
     fn what_is_not_accepted_is_refused() {
@@ -66,6 +72,10 @@ mod tests {
             json!({"action": "backup_restore", "backup_id": "latest", "tables": []}),
             json!({"action": "backup_restore", "backup_id": "latest", "dry_run": "yes"}),
             json!({"action": "backup_restore", "backup_id": "latest", "mask": {"public.people.email": "email"}}),
+            json!({"action": "point_in_time"}),
+            json!({"action": "point_in_time", "target_time": "2026-11-21T09:30:00"}),
+            json!({"action": "point_in_time", "target_time": "2026-11-21T09:30:00Z", "recovery_point": "x"}),
+            json!({"action": "point_in_time", "target_time": "2026-11-21T09:30:00Z", "backup_id": "latest"}),
             json!({"action": "resume"}),
             json!({"action": "resume", "restore_id": "x", "backup_id": "latest"}),
             json!({"action": "status"}),
@@ -82,6 +92,8 @@ mod tests {
             json!({"action": "backup_restore", "backup_id": "latest", "tables": ["public.orders"], "dry_run": true}),
             json!({"action": "backup_restore", "backup_id": "latest", "sanitize": true, "mask": {"public.people.email": "email"}}),
             json!({"action": "backup_restore", "backup_id": "latest", "target_secret": "other", "target_database": null}),
+            json!({"action": "point_in_time", "target_time": "2024-11-21T09:30:00+01:00", "tables": ["public.orders"]}),
+            json!({"action": "point_in_time", "recovery_point": "before-release-12", "dry_run": true}),
             json!({"action": "resume", "restore_id": "20261121T032002Z-restore-66b57b4d"}),
             json!({"action": "status", "restore_id": "latest", "target_secret": "other"}),
         ] {
@@ -92,6 +104,7 @@ mod tests {
     fn understood(payload: Value) -> Result<(), Failure> {
         match parse::<RestoreRequest>(payload)? {
             RestoreRequest::BackupRestore(request) => request.check(),
+            RestoreRequest::PointInTime(request) => request.instant(OffsetDateTime::now_utc()).map(drop),
             RestoreRequest::Resume(_) | RestoreRequest::Status(_) => Ok(()),
         }
     }

@@ -50,8 +50,7 @@ impl<S: SecretStore + Sync> Restore<S> {
         let identities = self.identities(&backup).await?;
         let opening = Restoring::open(target, order, Arc::clone(&backup), &identities);
         let restoring = Box::pin(opening).await?;
-        let order = restoring.order().clone();
-        let masks = restoring.masks().clone();
+        let (order, masks) = (restoring.order().clone(), restoring.masks().clone());
         let outcome = Box::pin(restoring.resume(staging, deadline)).await?;
         Box::pin(self.answer(outcome, order, &masks, &backup, target_secret, deadline)).await
     }

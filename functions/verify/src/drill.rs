@@ -69,6 +69,7 @@ pub(crate) async fn drill(
         began_at,
         tables: None,
         wanted: None,
+        target: None,
         masking: None,
     };
     let restoring = Restoring::open(target, order, Arc::clone(backup), identities).await?;

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::ledger::{Entry, Ledger, Step, mark_as};
 use super::subset::Subset;
-use crate::archive::digest::{LineDigester, TableDigest};
+use crate::archive::digest::{LineDigester, RowSum, TableDigest};
 use crate::archive::encode::Flow;
 use crate::archive::error::ArchiveError;
 use crate::archive::manifest::{Manifest, TableEntry};
@@ -35,9 +35,14 @@ pub struct RestoredTable {
     pub table: String,
     /// Rows in it.
     pub rows: u64,
-    /// Whether its digest is what it has to be: the backup's, or of the rows as they were masked. A restore with a
-    /// `false` fails.
-    pub digest_equal: bool,
+    /// Its digest.
+    pub digest: RowSum,
+    /// Whether that is what it has to be: the backup's, or of the rows as they were masked. A restore with a `false`
+    /// fails. Null where changes were applied, for nobody has taken a digest at that instant.
+    pub digest_equal: Option<bool>,
+    /// How many changes were applied that bore its name; absent where none could.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<u64>,
 }
 
 /// Reads every row of a database at one snapshot: tables as (schema, name), with count and sum.
@@ -138,11 +143,20 @@ pub(super) struct Expected<'a> {
     pub(super) ledger: &'a Ledger,
     /// The tables that are wanted; none for all.
     pub(super) subset: Option<&'a Subset>,
+    /// The tables whose rows are others than the backup's, because changes were applied: how many to each.
+    pub(super) changed: &'a BTreeMap<String, u64>,
     /// How many connections read.
     pub(super) connections: usize,
 }
 
 impl Expected<'_> {
+    fn restored(&self, table: String, digest: TableDigest) -> RestoredTable {
+        let changes = self.changed.get(&table).copied();
+        let digest_equal = changes.is_none().then_some(true);
+        RestoredTable { table, rows: digest.rows, digest: digest.sum, digest_equal, changes }
+    }
+
+
     /// The rows that a table has to have: the backup's, or what masking made of them.
     fn digest(&self, table: &TableEntry) -> TableDigest {
         let mut masked = TableDigest::default();
@@ -175,14 +189,17 @@ pub(super) async fn prove_equal(expected: &Expected<'_>) -> Result<Vec<RestoredT
         for table in batch {
             let name = table.qualified_name();
             let should = expected.digest(table);
-            let digest = found.get(&(table.schema.clone(), table.name.clone()));
-            if digest == Some(&should) {
-                let entry = Entry { note: None, digest: Some(should) };
-                marks.push_str(&mark_as(Step::Proven, &name, &entry));
-                proven.push(RestoredTable { table: name, rows: should.rows, digest_equal: true });
-            } else {
-                let rows = digest.map_or(0, |digest| digest.rows);
-                different.push(format!("{name} has {rows} rows of {} or another digest", should.rows));
+            let digest = found.get(&(table.schema.clone(), table.name.clone())).copied();
+            match digest {
+                Some(digest) if digest == should || expected.changed.contains_key(&name) => {
+                    let entry = Entry { note: None, digest: Some(digest) };
+                    marks.push_str(&mark_as(Step::Proven, &name, &entry));
+                    proven.push(expected.restored(name, digest));
+                }
+                _ => {
+                    let rows = digest.map_or(0, |digest| digest.rows);
+                    different.push(format!("{name} has {rows} rows of {} or another digest", should.rows));
+                }
             }
         }
         run(&mut connection, "mark the tables that are proven", &marks).await?;
@@ -195,7 +212,7 @@ pub(super) async fn prove_equal(expected: &Expected<'_>) -> Result<Vec<RestoredT
         });
     }
     let before = expected.ledger.of(Step::Proven).filter_map(|(table, entry)| {
-        Some(RestoredTable { table: table.to_owned(), rows: entry.digest?.rows, digest_equal: true })
+        Some(expected.restored(table.to_owned(), entry.digest?))
     });
     proven.extend(before);
     proven.sort_by(|one, other| one.table.cmp(&other.table));

@@ -1,5 +1,6 @@
 //! One restore from its first byte to its proof, over as many invocations as it needs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +15,7 @@ use super::mask::Masks;
 use super::occupancy;
 use super::order::Order;
 use super::preview::Preview;
+use super::replay::Replaying;
 use super::staging::{Staging, check_name};
 use super::standing::Standing;
 use super::subset::Subset;
@@ -23,6 +25,7 @@ use crate::archive::error::{ArchiveError, Damage};
 use crate::archive::progress::Progress;
 use crate::archive::reading::{Backup, ReadError};
 use crate::archive::store::{ObjectStore, StoreErrorKind};
+use crate::changes::Replay;
 use crate::db;
 
 /// What is kept back of the invocation's time to drop the staging database, or to answer how it goes on.
@@ -45,6 +48,8 @@ pub struct Rebuilt {
     pub staging: Staging,
     /// Its tables.
     pub tables: Vec<RestoredTable>,
+    /// What was replayed on top of the backup; none for the backup as it is.
+    pub replay: Option<Replay>,
     /// What was left out of it, because it needs a table that is not wanted.
     pub left_out: Vec<String>,
     /// How long it took since the restore began, over all its invocations.
@@ -74,12 +79,14 @@ pub struct Restoring<S> {
     backup: Arc<Backup<S>>,
     decryption: Decryption,
     masks: Masks,
+    replay: Option<Replay>,
+    identities: Identities,
     sql: String,
 }
 
 impl<S: ObjectStore> Restoring<S> {
-    /// Opens the backup: missing and misplaced objects, a key that does not fit, damaged definitions and unknown tables
-    /// are found before anything is created.
+    /// Opens the backup: missing and misplaced objects, a key that does not fit, damaged definitions, unknown tables and
+    /// gaps on the way to an instant are found before anything is created.
     ///
     /// # Errors
     /// [`ArchiveError`].
@@ -103,7 +110,12 @@ impl<S: ObjectStore> Restoring<S> {
         if let Some(tables) = &order.tables {
             order.wanted = Some(wanted_tables(&backup.manifest, &sql, tables)?);
         }
-        Ok(Self { target, order, backup, decryption, masks, sql })
+        let replay = match order.target {
+            None => None,
+            Some(instant) => Some(Replay::plan(&backup.store, &backup.manifest, instant).await?),
+        };
+        let identities = identities.clone();
+        Ok(Self { target, order, backup, decryption, masks, replay, identities, sql })
     }
 
     /// Restores into a new database `database`, and hands over where the time is up.
@@ -140,7 +152,8 @@ impl<S: ObjectStore> Restoring<S> {
 
     /// What the restore would do, and whether it could.
     pub async fn preview(&self, database: &str) -> Preview {
-        Preview::of(&self.target.server, &self.order, &self.backup.manifest, &self.masks, database).await
+        let replay = self.replay.as_ref();
+        Preview::of(&self.target.server, &self.order, &self.backup.manifest, &self.masks, replay, database).await
     }
 
     /// What was asked for.
@@ -246,11 +259,29 @@ impl<S: ObjectStore> Restoring<S> {
         let progress = Arc::new(Progress::new("restore", self.backup.id.as_str(), manifest.totals.bytes_raw));
         progress.watch(load.load(&ledger, subset, self.target.connections, &progress)).await?;
 
+        let (store, identities) = (&self.backup.store, &self.identities);
+        let ledger_of_try = &ledger;
+        let replaying = self.replay.as_ref().map(|replay| Replaying {
+            options,
+            store,
+            identities,
+            replay,
+            ledger: ledger_of_try,
+            subset,
+        });
+        if let Some(replaying) = &replaying {
+            replaying.rows().await?;
+        }
         let definitions = Definitions { subset, ..definitions };
         definitions.set_sequences().await?;
         definitions.after_data(self.target.connections).await?;
-        let warnings = definitions.ownership().await?;
+        let mut warnings = definitions.ownership().await?;
         definitions.analyze().await?;
+        let mut changed = BTreeMap::new();
+        if let Some(replaying) = &replaying {
+            warnings.extend(replaying.sequences().await?);
+            changed = replaying.changed().await?;
+        }
         // The marks of this try are among what is expected: how rows were masked, what was left out.
         let ledger = Ledger::read(staging.session()).await?;
         let tables = compare::prove_equal(&compare::Expected {
@@ -259,6 +290,7 @@ impl<S: ObjectStore> Restoring<S> {
             manifest,
             ledger: &ledger,
             subset,
+            changed: &changed,
             connections: self.target.connections,
         })
         .await?;
@@ -276,7 +308,7 @@ impl<S: ObjectStore> Restoring<S> {
         let Filled { tables, warnings, left_out } = filled;
         staging.warnings.extend(warnings);
         let elapsed = (OffsetDateTime::now_utc() - self.order.began_at).unsigned_abs();
-        Rebuilt { staging, tables, left_out, elapsed }
+        Rebuilt { staging, tables, replay: self.replay.clone(), left_out, elapsed }
     }
 }
 

@@ -25,6 +25,14 @@ pub(super) enum Step {
     Subset,
     /// The rows of a part, by its key.
     Part,
+    /// The changes of a segment are in the table of changes.
+    Segment,
+    /// All changes are, in order.
+    Indexed,
+    /// The changes of a table are applied to its rows.
+    Applied,
+    /// Sequences are behind what changes brought.
+    Advanced,
     /// All sequences stand where they stood.
     Sequences,
     /// The planner has its statistics.
@@ -34,14 +42,28 @@ pub(super) enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 6] =
-        [Self::Statement, Self::Subset, Self::Part, Self::Sequences, Self::Analyzed, Self::Proven];
+    const ALL: [Self; 10] = [
+        Self::Statement,
+        Self::Subset,
+        Self::Part,
+        Self::Segment,
+        Self::Indexed,
+        Self::Applied,
+        Self::Advanced,
+        Self::Sequences,
+        Self::Analyzed,
+        Self::Proven,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Statement => "statement",
             Self::Subset => "subset",
             Self::Part => "part",
+            Self::Segment => "segment",
+            Self::Indexed => "indexed",
+            Self::Applied => "applied",
+            Self::Advanced => "advanced",
             Self::Sequences => "sequences",
             Self::Analyzed => "analyzed",
             Self::Proven => "proven",

@@ -18,6 +18,7 @@ mod occupancy;
 mod order;
 mod preview;
 mod production;
+mod replay;
 mod staging;
 mod standing;
 mod subset;

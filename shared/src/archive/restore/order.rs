@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::mark::{Mark, State};
 use crate::archive::manifest::{Manifest, TableEntry};
@@ -23,6 +24,9 @@ pub struct Order {
     pub tables: Option<Vec<String>>,
     /// The tables (`schema.table`) that have the rows of these; filled in when the backup is opened.
     pub wanted: Option<Vec<String>>,
+    /// The instant up to which changes are applied to the backup; none for the backup as it is.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub target: Option<OffsetDateTime>,
     /// How personal data is masked; none where it is not.
     pub masking: Option<Masking>,
 }
@@ -65,7 +69,7 @@ impl Order {
             state,
             backup_id: self.backup_id.clone(),
             restore_id: Some(self.restore_id.clone()),
-            changes_to: None,
+            changes_to: self.target.map(|target| target.format(&Rfc3339).unwrap_or_else(|_| target.to_string())),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a restore would do, and whether it could: nothing is created and no row is read.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgConnection, Row};
@@ -9,7 +11,7 @@ use super::order::Order;
 use super::staging::{check_name, connect_to_server, database_exists};
 use crate::archive::error::ArchiveError;
 use crate::archive::manifest::Manifest;
-use std::collections::BTreeMap;
+use crate::changes::Replay;
 
 /// What a restore would do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,6 +28,9 @@ pub struct Preview {
     pub bytes_stored: u64,
     /// Objects that would be read, the manifest and the documents among them.
     pub objects: u64,
+    /// What would be replayed; absent for a backup as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangesPreview>,
     /// Which columns would be masked, and by which rule.
     pub masked: BTreeMap<String, Rule>,
     /// The server.
@@ -43,6 +48,19 @@ pub struct TablePreview {
     pub bytes_raw: u64,
     /// The objects that have them, inside the backup's folder.
     pub objects: Vec<String>,
+}
+
+/// The changes that lead from the backup to the instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChangesPreview {
+    /// The segments that would be read.
+    pub segments: Vec<String>,
+    /// Changes in them: no fewer than would be replayed.
+    pub rows_max: u64,
+    /// Bytes of them in the bucket.
+    pub bytes_stored: u64,
+    /// Tables whose changes are not captured: they would be as the backup shows them.
+    pub as_of_backup: Vec<String>,
 }
 
 /// The server that would be restored to.
@@ -65,6 +83,7 @@ impl Preview {
         order: &Order,
         manifest: &Manifest,
         masks: &Masks,
+        replay: Option<&Replay>,
         database: &str,
     ) -> Self {
         let mut problems = Vec::new();
@@ -116,6 +135,12 @@ impl Preview {
             bytes_stored: documents.iter().map(|object| object.bytes_stored).sum::<u64>()
                 + parts.map(|part| part.bytes_stored).sum::<u64>(),
             objects: 1 + documents.len() as u64 + tables.iter().map(|table| table.objects.len() as u64).sum::<u64>(),
+            changes: replay.map(|replay| ChangesPreview {
+                segments: replay.segments.iter().map(|segment| segment.segment_id.clone()).collect(),
+                rows_max: replay.rows_max(),
+                bytes_stored: replay.bytes_stored(),
+                as_of_backup: replay.not_captured.clone(),
+            }),
             masked: masked.filter(|(column, _)| of_wanted(column)).map(|(column, rule)| (column.clone(), *rule)).collect(),
             tables,
             target,

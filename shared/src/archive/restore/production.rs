@@ -1,16 +1,16 @@
 //! How production differs from the copy. It is read, and only read; where it cannot be, that is the answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use sqlx::postgres::PgConnectOptions;
 
-use super::super::digest::RowSum;
+use super::super::digest::{RowSum, TableDigest};
 use super::super::error::ArchiveError;
 use super::super::manifest::{Manifest, TableEntry};
 use super::super::schema::SchemaSelection;
-use super::compare::digest_tables;
+use super::compare::{RestoredTable, digest_tables};
 use super::order::Order;
 
 /// What is kept back of the invocation's time for its reply.
@@ -44,12 +44,13 @@ pub struct TableDifference {
     pub copy_digest: Option<RowSum>,
 }
 
-/// Reads production's counts and digests and compares them with the backup's, which are the copy's. Of a backup of
-/// some tables, or a restore of some, only these are compared.
+/// Reads production's counts and digests and compares them with those of the copy's tables, `copy`. Of a backup of some
+/// tables, or a restore of some, only these are compared.
 pub async fn compare_production(
     production: &PgConnectOptions,
     manifest: &Manifest,
     order: &Order,
+    copy: &[RestoredTable],
     connections: usize,
     deadline: SystemTime,
 ) -> Difference {
@@ -64,9 +65,17 @@ pub async fn compare_production(
     }
     let unreachable = |reason| without_tables("production unreachable", reason);
     let time_left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(REPLY_TIME);
-    let of_copy: Vec<&TableEntry> = manifest.tables.iter().filter(|table| order.wants(table)).collect();
+    let digests: BTreeMap<&str, TableDigest> = copy
+        .iter()
+        .map(|table| (table.table.as_str(), TableDigest { rows: table.rows, sum: table.digest }))
+        .collect();
+    let of_copy: Vec<(&TableEntry, TableDigest)> = manifest
+        .tables
+        .iter()
+        .filter_map(|table| Some((table, *digests.get(table.qualified_name().as_str())?)))
+        .collect();
     let own: BTreeSet<(&str, &str)> =
-        of_copy.iter().map(|table| (table.schema.as_str(), table.name.as_str())).collect();
+        of_copy.iter().map(|(table, _)| (table.schema.as_str(), table.name.as_str())).collect();
     let is_everything = manifest.is_everything() && order.tables.is_none();
     let wanted = |schema: &str, name: &str| is_everything || own.contains(&(schema, name));
     let reading = digest_tables(production, &SchemaSelection::All, wanted, connections);
@@ -79,20 +88,20 @@ pub async fn compare_production(
         }
     };
     let mut tables = Vec::new();
-    for expected in of_copy {
+    for (expected, digest) in of_copy {
         let there = found.remove(&(expected.schema.clone(), expected.name.clone()));
         let result = match there {
             None => "missing in production",
-            Some(digest) if digest == expected.table_digest() => "equal",
+            Some(there) if there == digest => "equal",
             Some(_) => "different",
         };
         tables.push(TableDifference {
             table: expected.qualified_name(),
             result,
             production_rows: there.map(|digest| digest.rows),
-            copy_rows: Some(expected.row_count),
+            copy_rows: Some(digest.rows),
             production_digest: there.map(|digest| digest.sum),
-            copy_digest: Some(expected.digest),
+            copy_digest: Some(digest.sum),
         });
     }
     let was_asked_for = |schema: &String| manifest.schemas.is_empty() || manifest.schemas.contains(schema);
