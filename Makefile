@@ -25,7 +25,7 @@ test: setup build ## run every test; the last line is the sum
 	@$(PYTHON) tests/check/run_tests.py --locked --workspace --tests --no-fail-fast
 
 bench: setup ## measure against the peers, into bench/results.json; one part with ONLY=webhook, options with ARGS=
-	nice cargo build --locked --release --bin webhook --bin backup --bin verify --bin echo_function --bin bench
+	nice cargo build --locked --release --bin webhook --bin backup --bin verify --bin restore --bin echo_function --bin bench
 	@"$${CARGO_TARGET_DIR:-target}/release/bench" $(ONLY) $(ARGS)
 
 check: setup ## what has to hold before the tests: format, lints, docs, licences, infrastructure, tidiness

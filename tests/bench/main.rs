@@ -17,6 +17,7 @@ mod load;
 mod mix;
 mod payments_database;
 mod process;
+mod restore;
 mod round_trips;
 mod sync_engine;
 mod webhook;
@@ -32,7 +33,7 @@ use crate::figures::Figures;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Parts that can be measured alone.
-const PARTS: [&str; 2] = ["backup", "webhook"];
+const PARTS: [&str; 3] = ["backup", "restore", "webhook"];
 
 // One thread: what drives the function must leave it the machine.
 #[tokio::main(flavor = "current_thread")]
@@ -84,6 +85,9 @@ async fn run() -> Result<()> {
     }
     if only.is_none() || only.as_deref() == Some("backup") {
         Box::pin(backup::measure(&mut figures, &effort)).await?;
+    }
+    if only.is_none() || only.as_deref() == Some("restore") {
+        Box::pin(restore::measure(&mut figures, &effort)).await?;
     }
     figures.print();
     if meaningless.is_some() {

@@ -18,6 +18,7 @@ FULL = {
     "BackupKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/k",
     "BackupLockDays": 30,
     "PoolerSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:pooler-AbCdEf",
+    "RestoreTargetSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:other-AbCdEf",
     "StripeEventBus": "aws.partner/stripe.com/ed_test_1",
     "VpcSubnetIds": ["subnet-1"],
     "VpcSecurityGroupIds": ["sg-1"],
@@ -131,7 +132,17 @@ def policies(full):
             failed,
             *key("kms:Decrypt"),
         ],
-        "Restore": [log("Restore"), secrets(database, "BackupKeySecret"), *reading, *key("kms:Decrypt")],
+        "Restore": [
+            log("Restore"),
+            secrets(database, "BackupKeySecret", *(["RestoreTargetSecretArn"] if full else [])),
+            allow("s3:GetObject", [objects, "${BackupBucket.Arn}/v1/changes/*"]),
+            allow(
+                "s3:ListBucket",
+                "BackupBucket.Arn",
+                {"StringLike": {"s3:prefix": ["v1/backups/*", "v1/changes/*"]}},
+            ),
+            *key("kms:Decrypt"),
+        ],
         "Reconcile": [log("Reconcile"), secrets(database, "StripeApiSecret"), failed],
     }
 

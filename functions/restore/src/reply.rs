@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use recoup::archive::manifest::SelectionEntry;
 use recoup::archive::reading::Backup;
 use recoup::archive::restore::{
-    Difference, HandedOver, Masks, Order, Outcome, Rebuilt, RestoredTable, Rule, Standing, State,
+    Difference, HandedOver, Masks, Order, Outcome, Phases, Rebuilt, RestoredTable, Rule, Standing, State,
     compare_production,
 };
 use recoup::archive::store::S3Store;
@@ -50,7 +50,9 @@ pub struct RestoredReply {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left_out: Vec<String>,
     warnings: Vec<String>,
+    /// From the beginning, over all invocations.
     elapsed_seconds: f64,
+    phases: Phases,
     rate: Rate,
 }
 
@@ -116,7 +118,7 @@ impl<S: SecretStore + Sync> Restore<S> {
                 })));
             }
         };
-        let Rebuilt { mut staging, tables, replay, left_out, elapsed } = rebuilt;
+        let Rebuilt { mut staging, tables, replay, left_out, phases, elapsed } = rebuilt;
         let manifest = &backup.manifest;
         let database = staging.database.clone();
         let mut warnings = std::mem::take(&mut staging.warnings);
@@ -160,6 +162,7 @@ impl<S: SecretStore + Sync> Restore<S> {
             left_out,
             warnings,
             elapsed_seconds: seconds,
+            phases,
             restore_id: order.restore_id,
         })))
     }

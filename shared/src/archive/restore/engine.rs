@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use serde::Serialize;
 use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 
@@ -42,6 +43,17 @@ pub struct RestoreTarget {
     pub connections: usize,
 }
 
+/// How long the parts of the last invocation's work took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Phases {
+    /// Types, tables, rows and changes.
+    pub rows_seconds: f64,
+    /// Keys, indexes, constraints, triggers, owners and statistics.
+    pub definitions_seconds: f64,
+    /// Reading every row again.
+    pub proof_seconds: f64,
+}
+
 /// A database that was rebuilt and proven, and that is still held.
 pub struct Rebuilt {
     /// The database.
@@ -52,6 +64,8 @@ pub struct Rebuilt {
     pub replay: Option<Replay>,
     /// What was left out of it, because it needs a table that is not wanted.
     pub left_out: Vec<String>,
+    /// How long the parts of the last invocation's work took.
+    pub phases: Phases,
     /// How long it took since the restore began, over all its invocations.
     pub elapsed: Duration,
 }
@@ -234,6 +248,7 @@ impl<S: ObjectStore> Restoring<S> {
         marks: &mut usize,
         tries: &mut u32,
     ) -> Result<Filled, ArchiveError> {
+        let began = Instant::now();
         // An earlier invocation, or an earlier try, may have left sessions behind.
         occupancy::settle(staging.session()).await?;
         let ledger = Ledger::read(staging.session()).await?;
@@ -272,6 +287,7 @@ impl<S: ObjectStore> Restoring<S> {
         if let Some(replaying) = &replaying {
             replaying.rows().await?;
         }
+        let rows_seconds = began.elapsed().as_secs_f64();
         let definitions = Definitions { subset, ..definitions };
         definitions.set_sequences().await?;
         definitions.after_data(self.target.connections).await?;
@@ -282,6 +298,7 @@ impl<S: ObjectStore> Restoring<S> {
             warnings.extend(replaying.sequences().await?);
             changed = replaying.changed().await?;
         }
+        let built_seconds = began.elapsed().as_secs_f64();
         // The marks of this try are among what is expected: how rows were masked, what was left out.
         let ledger = Ledger::read(staging.session()).await?;
         let tables = compare::prove_equal(&compare::Expected {
@@ -301,14 +318,19 @@ impl<S: ObjectStore> Restoring<S> {
                 format!("rows of {table}: only its definition is here, because a wanted table needs it")
             }))
             .collect();
-        Ok(Filled { tables, warnings, left_out })
+        let phases = Phases {
+            rows_seconds,
+            definitions_seconds: built_seconds - rows_seconds,
+            proof_seconds: began.elapsed().as_secs_f64() - built_seconds,
+        };
+        Ok(Filled { tables, warnings, left_out, phases })
     }
 
     fn rebuilt(&self, mut staging: Staging, filled: Filled) -> Rebuilt {
-        let Filled { tables, warnings, left_out } = filled;
+        let Filled { tables, warnings, left_out, phases } = filled;
         staging.warnings.extend(warnings);
         let elapsed = (OffsetDateTime::now_utc() - self.order.began_at).unsigned_abs();
-        Rebuilt { staging, tables, replay: self.replay.clone(), left_out, elapsed }
+        Rebuilt { staging, tables, replay: self.replay.clone(), left_out, phases, elapsed }
     }
 }
 
@@ -317,6 +339,7 @@ struct Filled {
     tables: Vec<RestoredTable>,
     warnings: Vec<String>,
     left_out: Vec<String>,
+    phases: Phases,
 }
 
 /// Whether the same work may succeed a moment later: a connection was lost, a server restarts, a lock was held.

@@ -25,7 +25,7 @@ mod subset;
 mod wanted;
 
 pub use compare::{RestoredTable, digest_database};
-pub use engine::{HandedOver, Outcome, Rebuilt, RestoreTarget, Restoring};
+pub use engine::{HandedOver, Outcome, Phases, Rebuilt, RestoreTarget, Restoring};
 pub use found::{Found, find_restore};
 pub use leftovers::drop_leftovers;
 pub use mark::{Mark, State};
