@@ -6,7 +6,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
-use crate::archive::format::copy_text::{NULL, for_each_field, unescaped};
+use crate::archive::format::copy_text::{NULL, unescaped};
 
 /// The columns of a line, in their order. `operation` is `I`, `U`, `D`, `T`, or a barrier's `X`, `Z`, `C`, `R`.
 pub const COLUMNS: [&str; 8] = ["id", "xid", "at", "operation", "schema", "table", "row", "key"];
@@ -89,16 +89,26 @@ impl Names {
     }
 }
 
+/// The fields of a stored line of `N` columns.
+///
+/// # Errors
+/// Where it has more or fewer.
+pub(super) fn fields<const N: usize>(line: &[u8]) -> Result<[&[u8]; N], &'static str> {
+    const SHAPE: &str = "has more or fewer columns than it should";
+    let mut parts = line.split(|byte| *byte == b'\t');
+    let mut fields: [&[u8]; N] = [&[]; N];
+    for field in &mut fields {
+        *field = parts.next().ok_or(SHAPE)?;
+    }
+    if parts.next().is_none() { Ok(fields) } else { Err(SHAPE) }
+}
+
 /// Reads a stored line, without its newline. `None` for a barrier, which says nothing about rows.
 ///
 /// # Errors
 /// What is wrong with it, without its content.
 pub(super) fn parse(line: &[u8], names: &mut Names) -> Result<Option<Change>, &'static str> {
-    let mut fields: [&[u8]; COLUMNS.len()] = [&[]; COLUMNS.len()];
-    for_each_field(line, COLUMNS.len(), |position, field| {
-        fields[position] = field;
-        Ok(())
-    })?;
+    let fields = fields::<{ COLUMNS.len() }>(line)?;
     let [id, xid, at, operation, schema, table, row, key] = fields;
     let needed = |field: &[u8], missing: &'static str| text(field)?.ok_or(missing);
     let action = match operation {

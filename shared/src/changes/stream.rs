@@ -16,7 +16,6 @@ use crate::archive::encode::Flow;
 use crate::archive::encryption::{Decryption, Identities};
 use crate::archive::error::{ArchiveError, Damage};
 use crate::archive::format::TableFormat;
-use crate::archive::format::copy_text::for_each_field;
 use crate::archive::manifest::{Column, PartEntry};
 use crate::archive::reading::{ReadError, read_rows_of};
 use crate::archive::store::ObjectStore;
@@ -143,11 +142,7 @@ impl<S: ObjectStore> Reading<'_, S> {
         }
         for part in &self.segment.straddling {
             let keep = |line: &[u8]| {
-                let mut fields: [&[u8]; 3] = [&[]; 3];
-                for_each_field(line, fields.len(), |position, field| {
-                    fields[position] = field;
-                    Ok(())
-                })?;
+                let fields = change::fields::<{ STRADDLING_COLUMNS.len() }>(line)?;
                 if parse_instant(fields[1])? <= target && target < parse_instant(fields[2])? {
                     straddling.insert(parse_number(fields[0])?);
                 }
@@ -167,7 +162,7 @@ impl<S: ObjectStore> Reading<'_, S> {
         mut parse: impl FnMut(&[u8]) -> Result<Option<T>, &'static str>,
         batches: Option<&mpsc::Sender<Vec<T>>>,
     ) -> Result<bool, ChangesError> {
-        let (rows_in, mut rows) = mpsc::channel(WAITING);
+        let (rows_in, mut rows) = mpsc::channel::<Flow<Vec<u8>>>(WAITING);
         let key = self.segment.id().key(&part.key);
         let decoder = TableFormat::Copy.decoder(&columns(names));
         // It owns the receiver, so that its end is the decoder's too.

@@ -39,7 +39,8 @@ impl<S: ObjectStore> Replaying<'_, S> {
             if self.ledger.has(Step::Segment, &segment.segment_id) {
                 continue;
             }
-            let alone = Replay { segments: vec![segment.clone()], ..self.replay.clone() };
+            let mut alone = self.replay.clone();
+            alone.segments = vec![segment.clone()];
             self.load_segment(connection, &alone, &segment.segment_id, &positions).await?;
             tracing::info!(segment_id = segment.segment_id, rows = segment.rows, "changes loaded");
         }
