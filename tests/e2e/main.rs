@@ -28,6 +28,7 @@ mod pooler;
 mod pruning;
 mod rebuild;
 mod restore_by_hand;
+mod restore_faults;
 mod restore_masked;
 mod restore_resumed;
 mod restore_tables;

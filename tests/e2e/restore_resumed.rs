@@ -184,7 +184,7 @@ async fn a_session_that_is_cut_again_and_again_keeps_what_is_done() {
 
     // Every session that loads is cut, for as long as somebody tries.
     let cutting = async {
-        loop {
+        for _ in 0..100_000 {
             let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND query ~ 'COPY .*bulk'";
             let _: i64 = sqlx::query_scalar(sql).bind(&copy).fetch_one(&stack.pool).await.unwrap();
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -192,7 +192,7 @@ async fn a_session_that_is_cut_again_and_again_keeps_what_is_done() {
     };
     let (error_type, message) = tokio::select! {
         failed = fail(&stack, "restore", restore(&copy)) => failed,
-        () = cutting => unreachable!("it never ends"),
+        () = cutting => panic!("the restore did not give up"),
     };
 
     assert_eq!(error_type, "DatabaseUnavailable", "{message}");
