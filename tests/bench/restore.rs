@@ -62,7 +62,13 @@ pub async fn measure(figures: &mut Figures, effort: &Effort) -> Result<()> {
             median(&ours),
             median(&with_proof)
         );
-        figures.median(name, "<= 0.7", "ratio", words, ours.iter().zip(walls).map(|(ours, peer)| ours / peer).collect());
+        figures.median(
+            name,
+            "<= 0.7",
+            "ratio",
+            words,
+            ours.iter().zip(walls).map(|(ours, peer)| ours / peer).collect(),
+        );
     }
     Ok(())
 }
@@ -95,7 +101,9 @@ async fn pg_restore(stack: &Stack, file: &Path) -> Result<f64> {
 
 async fn drop_database(stack: &Stack, database: &str) -> Result<()> {
     let mut server = PgConnection::connect(stack.postgres.url()).await?;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP DATABASE {database} WITH (FORCE)"))).execute(&mut server).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP DATABASE {database} WITH (FORCE)")))
+        .execute(&mut server)
+        .await?;
     Ok(())
 }
 

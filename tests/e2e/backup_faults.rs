@@ -181,7 +181,8 @@ async fn a_restore_whose_session_is_cut_takes_its_work_up_again() {
     let (restored, ()) = tokio::join!(succeed(&stack, "restore", request), cut);
 
     assert_eq!(restored["status"], "completed");
-    let rows = restored["tables"].as_array().unwrap().iter().find(|table| table["table"] == "public.bulk").unwrap();
+    let rows =
+        restored["tables"].as_array().unwrap().iter().find(|table| table["table"] == "public.bulk").unwrap();
     assert_eq!((&rows["rows"], &rows["digest_equal"]), (&json!(150_000), &json!(true)));
     drop_database(&stack, &copy).await;
 }

@@ -26,12 +26,15 @@ async fn a_full_disk_ends_the_restore_and_gives_its_room_back() {
     execute(&stack.database_url, FULL).await;
     full_backup(&stack).await;
     let copy = target("full");
-    let request = |copy: &str| json!({"action": "backup_restore", "backup_id": "latest", "target_database": copy});
+    let request =
+        |copy: &str| json!({"action": "backup_restore", "backup_id": "latest", "target_database": copy});
 
     let (error_type, message) = fail(&stack, "restore", request(&copy)).await;
 
     assert_eq!(error_type, "DatabaseUnavailable", "{message}");
-    for part in ["load table public.many", "disk is full: make room", "was dropped; production was not touched"] {
+    for part in
+        ["load table public.many", "disk is full: make room", "was dropped; production was not touched"]
+    {
         assert!(message.contains(part), "{part}: {message}");
     }
     assert_eq!(databases_like(&stack, &copy).await, Vec::<String>::new());

@@ -46,13 +46,19 @@ async fn nothing_personal_is_in_the_copy_and_joins_still_hold() {
     let restored = succeed(&stack, "restore", request(&copy, json!({"public.people.nick": "text"}))).await;
 
     let url = stack.postgres.url_of(&copy);
-    assert_eq!((&restored["status"], &restored["fit_for"]), (&json!("completed"), &json!(["rehearsal"])), "{restored}");
+    assert_eq!(
+        (&restored["status"], &restored["fit_for"]),
+        (&json!("completed"), &json!(["rehearsal"])),
+        "{restored}"
+    );
     assert_eq!(restored["masked"]["public.people.email"], "email");
     assert_eq!(restored["masked"]["recoup.webhook_events.payload"], "json");
     assert_eq!(restored["difference_to_production"]["result"], "not compared");
     assert!(restored["tables"].as_array().unwrap().iter().all(|table| table["digest_equal"] == true));
     let whole = dump(&stack, &url).await.to_lowercase();
-    for personal in ["lovelace", "ada@", "ada1@", "ada_1", "+44 20", "192.0.2.", "198.51.", "1815-12-10", "example.org"] {
+    for personal in
+        ["lovelace", "ada@", "ada1@", "ada_1", "+44 20", "192.0.2.", "198.51.", "1815-12-10", "example.org"]
+    {
         assert!(!whole.contains(personal), "{personal}");
     }
     // What the backup says, with every personal value another one: as many, and as different.
@@ -63,10 +69,12 @@ async fn nothing_personal_is_in_the_copy_and_joins_still_hold() {
     assert_eq!(texts(&url, shape).await, texts(&stack.database_url, shape).await);
     let joined = "SELECT count(*)::text FROM public.logins JOIN public.people USING (email)";
     assert_eq!(texts(&url, joined).await, ["1002"]);
-    let event = "SELECT concat_ws(' ', c.email <> 'ada@example.com', c.id, payload::json #>> '{data,object,id}')
+    let event =
+        "SELECT concat_ws(' ', c.email <> 'ada@example.com', c.id, payload::json #>> '{data,object,id}')
         FROM recoup.customers AS c CROSS JOIN recoup.webhook_events";
     assert_eq!(texts(&url, event).await, ["t cus_1 cus_1"]);
-    let comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()";
+    let comment =
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()";
     assert!(texts(&url, comment).await[0].starts_with("recoup staging: masked"));
     // The key that made them is nowhere: another copy has other values.
     let again = target("masked_again");

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use stack::Stack;
 
 use crate::archive_stack::{
-    archive_stack, assert_same_dump, databases_like, drop_database, dump, execute, fail, full_backup, succeed, target,
-    texts,
+    archive_stack, assert_same_dump, databases_like, drop_database, dump, execute, fail, full_backup,
+    succeed, target, texts,
 };
 
 /// Rows for a COPY of some length, and indexes that take as long as they are told to.
@@ -39,8 +39,8 @@ async fn a_restore_that_takes_longer_than_an_invocation_is_handed_on_and_ends_eq
     // Twenty seconds are kept back to hand over in: two are left to work.
     let stack = archive_stack().timeout("restore", Duration::from_secs(22)).start().await.unwrap();
     execute(&stack.database_url, &slow(3.0)).await;
-    full_backup(&stack).await;
     let before = dump(&stack, &stack.database_url).await;
+    full_backup(&stack).await;
     let copy = target("handed_on");
 
     let mut reply = succeed(&stack, "restore", restore(&copy)).await;
@@ -49,11 +49,10 @@ async fn a_restore_that_takes_longer_than_an_invocation_is_handed_on_and_ends_eq
     while reply["status"] == "in_progress" {
         assert_eq!((&reply["restore_id"], &reply["target_database"]), (&restore_id, &json!(copy)), "{reply}");
         assert_eq!(reply["next"], json!({"action": "resume", "restore_id": restore_id}));
-        let status = succeed(&stack, "restore", json!({"action": "status", "restore_id": "latest"})).await;
-        if status["restore_id"] == restore_id {
-            assert_eq!((&status["status"], &status["next"]), (&json!("waiting"), &reply["next"]), "{status}");
-            assert_eq!(status["progress"]["bytes_loaded"], reply["progress"]["bytes_loaded"]);
-        }
+        let status = json!({"action": "status", "restore_id": restore_id});
+        let status = succeed(&stack, "restore", status).await;
+        assert_eq!((&status["status"], &status["next"]), (&json!("waiting"), &reply["next"]), "{status}");
+        assert_eq!(status["progress"]["bytes_loaded"], reply["progress"]["bytes_loaded"]);
         assert!(invocations < 20, "{reply}");
         invocations += 1;
         reply = succeed(&stack, "restore", reply["next"].clone()).await;
@@ -114,7 +113,11 @@ async fn killed_at(stack: &Stack, payload: Value, copy: &str, pattern: &str) -> 
         return Some(reply.payload);
     }
     let error_type = reply.payload["errorType"].as_str().unwrap_or_default().to_owned();
-    assert!(reply.function_error.is_some() && !error_type.starts_with("Restore"), "{pattern}: {}", reply.payload);
+    assert!(
+        reply.function_error.is_some() && !error_type.starts_with("Restore"),
+        "{pattern}: {}",
+        reply.payload
+    );
     None
 }
 
@@ -122,12 +125,13 @@ async fn killed_at(stack: &Stack, payload: Value, copy: &str, pattern: &str) -> 
 async fn a_restore_that_is_killed_in_every_phase_goes_on_and_ends_equal() {
     let stack = archive_stack().start().await.unwrap();
     execute(&stack.database_url, &slow(0.5)).await;
-    full_backup(&stack).await;
     let before = dump(&stack, &stack.database_url).await;
+    full_backup(&stack).await;
     let copy = target("kills");
 
     assert_eq!(killed_at(&stack, restore(&copy), &copy, "COPY .*bulk").await, None);
-    let comment = format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'");
+    let comment =
+        format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'");
     let comment = texts(stack.postgres.url(), &comment).await.remove(0);
     let (_, restore_id) = comment.split_once(", restore ").unwrap();
     let resume = json!({"action": "resume", "restore_id": restore_id});
@@ -143,20 +147,30 @@ async fn a_restore_that_is_killed_in_every_phase_goes_on_and_ends_equal() {
 
 #[tokio::test]
 async fn two_invocations_do_not_fill_one_database_and_an_index_may_take_longer_than_either() {
-    let stack = archive_stack().instances("restore", 2).timeout("restore", Duration::from_secs(22)).start().await.unwrap();
+    let stack = archive_stack()
+        .instances("restore", 2)
+        .timeout("restore", Duration::from_secs(22))
+        .start()
+        .await
+        .unwrap();
     execute(&stack.database_url, &slow(5.0)).await;
-    full_backup(&stack).await;
     let before = dump(&stack, &stack.database_url).await;
+    full_backup(&stack).await;
     let copy = target("twice");
     let first = succeed(&stack, "restore", restore(&copy)).await;
     assert_eq!(first["status"], "in_progress", "{first}");
 
-    let (one, other) =
-        tokio::join!(stack.invoke("restore", first["next"].clone()), stack.invoke("restore", first["next"].clone()));
+    let (one, other) = tokio::join!(
+        stack.invoke("restore", first["next"].clone()),
+        stack.invoke("restore", first["next"].clone())
+    );
 
     // One of them had it; the other said so, or came after it.
-    let errors: Vec<Value> =
-        [one, other].into_iter().map(|reply| reply.unwrap().payload["errorType"].clone()).filter(|e| !e.is_null()).collect();
+    let errors: Vec<Value> = [one, other]
+        .into_iter()
+        .map(|reply| reply.unwrap().payload["errorType"].clone())
+        .filter(|e| !e.is_null())
+        .collect();
     assert!(errors.iter().all(|error| error == "RestoreRuns" || error == "RestoreFinished"), "{errors:?}");
     let mut reply = first;
     for _ in 0..20 {
@@ -178,8 +192,8 @@ async fn two_invocations_do_not_fill_one_database_and_an_index_may_take_longer_t
 async fn a_session_that_is_cut_again_and_again_keeps_what_is_done() {
     let stack = archive_stack().start().await.unwrap();
     execute(&stack.database_url, &slow(0.2)).await;
-    full_backup(&stack).await;
     let before = dump(&stack, &stack.database_url).await;
+    full_backup(&stack).await;
     let copy = target("cut_again");
 
     // Every session that loads is cut, for as long as somebody tries.

@@ -5,8 +5,8 @@ use stack::Stack;
 use stack::postgres::{Postgres, PostgresOptions};
 
 use crate::archive_stack::{
-    archive_stack, assert_same_dump, databases_like, drop_copy, drop_database, dump, dump_with, execute, fail,
-    full_backup, id_of, row_counts, succeed, target, texts,
+    archive_stack, assert_same_dump, databases_like, drop_copy, drop_database, dump, dump_with, execute,
+    fail, full_backup, id_of, row_counts, succeed, target, texts,
 };
 
 /// A shop whose tables lean on each other in every way that matters for a part of them.
@@ -131,7 +131,10 @@ async fn a_dry_run_tells_what_a_restore_would_do_and_what_would_stop_it() {
     let whole = succeed(&stack, "restore", look(Value::Null)).await;
 
     assert_eq!((&whole["dry_run"], &whole["status"]), (&json!(true), &json!("possible")), "{whole}");
-    assert_eq!((&whole["backup_id"], &whole["record_count"]), (&backup["backup_id"], &backup["record_count"]));
+    assert_eq!(
+        (&whole["backup_id"], &whole["record_count"]),
+        (&backup["backup_id"], &backup["record_count"])
+    );
     assert_eq!(whole["problems"], json!([]));
     assert_eq!(whole["target"]["database_exists"], false);
     assert_eq!(whole["target"]["may_create_databases"], true);
@@ -146,8 +149,12 @@ async fn a_dry_run_tells_what_a_restore_would_do_and_what_would_stop_it() {
     let expected = drilled["recovery_seconds"].as_f64().unwrap() * some["bytes_raw"].as_f64().unwrap()
         / drilled["bytes_raw"].as_f64().unwrap();
     assert!((some["seconds_expected"].as_f64().unwrap() - expected).abs() < 0.1, "{some}");
-    let objects: Vec<&Value> =
-        some["tables"].as_array().unwrap().iter().flat_map(|table| table["objects"].as_array().unwrap()).collect();
+    let objects: Vec<&Value> = some["tables"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|table| table["objects"].as_array().unwrap())
+        .collect();
     assert!(objects.contains(&&json!("data/shop.orders/00000.copy.zst.age")), "{some}");
     assert_eq!(some["objects"], objects.len() + 4, "{some}");
 
@@ -163,9 +170,7 @@ async fn a_dry_run_tells_what_a_restore_would_do_and_what_would_stop_it() {
 /// The url of a role that may do nothing but log in.
 async fn powerless(stack: &Stack) -> String {
     let role = target("powerless");
-    let grants = format!(
-        "CREATE ROLE {role} LOGIN PASSWORD 'powerless'; GRANT pg_read_all_data TO {role}",
-    );
+    let grants = format!("CREATE ROLE {role} LOGIN PASSWORD 'powerless'; GRANT pg_read_all_data TO {role}",);
     execute(&stack.database_url, &grants).await;
     let (_, rest) = stack.database_url.split_once('@').unwrap();
     format!("postgres://{role}:powerless@{rest}")
@@ -175,8 +180,8 @@ async fn powerless(stack: &Stack) -> String {
 async fn where_databases_may_not_be_created_another_server_takes_the_copy() {
     let stack = archive_stack().start().await.unwrap();
     execute(&stack.database_url, LEANING).await;
-    full_backup(&stack).await;
     let before = dump(&stack, &stack.database_url).await;
+    full_backup(&stack).await;
     let url = powerless(&stack).await;
     stack.secrets.put("database", &json!({"url": url})).await.unwrap();
     let copy = target("elsewhere");
@@ -190,7 +195,10 @@ async fn where_databases_may_not_be_created_another_server_takes_the_copy() {
     let look = succeed(&stack, "restore", request(None, true)).await;
     let (error_type, message) = fail(&stack, "restore", request(None, false)).await;
 
-    assert_eq!((&look["status"], &look["target"]["may_create_databases"]), (&json!("not possible"), &json!(false)));
+    assert_eq!(
+        (&look["status"], &look["target"]["may_create_databases"]),
+        (&json!("not possible"), &json!(false))
+    );
     assert!(look["problems"][0].as_str().unwrap().contains("target_secret"), "{look}");
     assert_eq!(error_type, "PermissionDenied");
     assert!(message.contains("target_secret"), "{message}");
@@ -205,7 +213,8 @@ async fn where_databases_may_not_be_created_another_server_takes_the_copy() {
     assert_same_dump(&before, &dump(&stack, &other.url_of(&copy)).await);
     let status = json!({"action": "status", "restore_id": restored["restore_id"], "target_secret": secret});
     assert_eq!(succeed(&stack, "restore", status.clone()).await["status"], "completed");
-    let (error_type, _) = fail(&stack, "restore", json!({"action": "status", "restore_id": restored["restore_id"]})).await;
+    let (error_type, _) =
+        fail(&stack, "restore", json!({"action": "status", "restore_id": restored["restore_id"]})).await;
     assert_eq!(error_type, "RestoreNotFound");
     stack.secrets.put("database", &json!({"url": stack.database_url})).await.unwrap();
 }

@@ -101,9 +101,7 @@ impl<S: SecretStore + Sync> Operation for Restore<S> {
 
     async fn run(&self, request: RestoreRequest, deadline: SystemTime) -> Result<RestoreReply, Failure> {
         match request {
-            RestoreRequest::BackupRestore(request) => {
-                Box::pin(self.backup_restore(request, deadline)).await
-            }
+            RestoreRequest::BackupRestore(request) => Box::pin(self.backup_restore(request, deadline)).await,
             RestoreRequest::PointInTime(request) => Box::pin(self.point_in_time(request, deadline)).await,
             RestoreRequest::Resume(request) => Box::pin(self.resume(request, deadline)).await,
             RestoreRequest::Status(request) => {

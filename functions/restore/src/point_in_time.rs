@@ -49,7 +49,11 @@ impl PointInTimeRequest {
         let time = match (&self.target_time, &self.recovery_point) {
             (Some(time), None) => time,
             (None, Some(name)) => return Ok(Instant::Point(name.clone())),
-            _ => return refused("give either target_time or recovery_point, the name of a recovery point".to_owned()),
+            _ => {
+                return refused(
+                    "give either target_time or recovery_point, the name of a recovery point".to_owned(),
+                );
+            }
         };
         let Ok(instant) = OffsetDateTime::parse(time, &Rfc3339) else {
             return refused(format!(
@@ -131,7 +135,9 @@ mod tests {
         ] {
             assert!(matches!(instant(text), Ok(Instant::Time(found)) if found == expected), "{text}");
         }
-        for text in ["", "yesterday", "2026-11-21", "2026-11-21T09:30:00", "2026-11-21 09:30", "2026-11-21T13:00:00Z"] {
+        for text in
+            ["", "yesterday", "2026-11-21", "2026-11-21T09:30:00", "2026-11-21 09:30", "2026-11-21T13:00:00Z"]
+        {
             let failure = instant(text).expect_err("refused");
             assert_eq!(failure.error_type(), "InvalidRequest", "{text}");
         }

@@ -62,7 +62,9 @@ impl<S: SecretStore + Sync> Restore<S> {
                 return Err(error.into());
             }
             // So is an instant that no changes lead to.
-            Err(ArchiveError::Other(failure)) if failure.error_type().starts_with("Instant") => return Err(failure),
+            Err(ArchiveError::Other(failure)) if failure.error_type().starts_with("Instant") => {
+                return Err(failure);
+            }
             Err(error) => (None, Some(error.to_string())),
         };
         let drilled = self.last_drill().await;
@@ -81,7 +83,9 @@ impl<S: SecretStore + Sync> Restore<S> {
             (_, Ok(None)) => {
                 (None, "no drill was measured yet: run verify {\"action\":\"drill\"}".to_owned())
             }
-            (_, Err(reason)) => (None, format!("production, which knows the last drill, cannot be asked: {reason}")),
+            (_, Err(reason)) => {
+                (None, format!("production, which knows the last drill, cannot be asked: {reason}"))
+            }
         };
         let is_possible = preview.as_ref().is_some_and(|preview| preview.problems.is_empty());
         Ok(PreviewReply {

@@ -132,7 +132,8 @@ impl<S: SecretStore + Sync> Restore<S> {
         staging.release().await;
         let production = self.production().await?;
         let difference =
-            Box::pin(compare_production(&production, manifest, &order, &tables, self.connections, deadline)).await;
+            Box::pin(compare_production(&production, manifest, &order, &tables, self.connections, deadline))
+                .await;
         let seconds = elapsed.as_secs_f64().max(f64::EPSILON);
         let bytes: u64 = manifest
             .tables

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use recoup::archive::ArchiveError;
 use recoup::archive::reading::Backup;
 use recoup::archive::restore::{Standing, State, find_restore};
 use recoup::failure::Failure;
@@ -46,10 +47,14 @@ impl<S: SecretStore + Sync> Restore<S> {
         let (mut status, mut progress, mut go_on) = ("completed", None, None);
         if found.mark.state == State::Incomplete {
             let id = found.mark.backup_id.parse().map_err(Failure::invalid_request)?;
-            let backup = Backup::open(Arc::clone(&self.store), id).await?;
-            let (known, is_running) = found.progress(&target.server, &backup.manifest).await?;
+            let is_running = found.is_running(&target.server).await?;
+            // How far it is can be told only with the backup, which may be of another bucket, or gone.
+            progress = match Backup::open(Arc::clone(&self.store), id).await {
+                Ok(backup) => found.progress(&target.server, &backup.manifest).await?,
+                Err(ArchiveError::BackupNotFound { .. }) => None,
+                Err(error) => return Err(error.into()),
+            };
             status = if is_running { "running" } else { "waiting" };
-            progress = known.map(|(_, standing)| standing);
             go_on = (!is_running).then(|| next(&restore_id, target_secret));
         }
         Ok(StatusReply {

@@ -56,9 +56,8 @@ pub enum Action {
 }
 
 /// A timestamp as Postgres writes it with `DateStyle` ISO and `TimeZone` UTC, without its `+00`.
-const INSTANT: &[BorrowedFormatItem<'static>] = format_description!(
-    "[year]-[month]-[day] [hour]:[minute]:[second][optional [.[subsecond digits:1+]]]"
-);
+const INSTANT: &[BorrowedFormatItem<'static>] =
+    format_description!("[year]-[month]-[day] [hour]:[minute]:[second][optional [.[subsecond digits:1+]]]");
 
 /// Reads a timestamp of a stored line.
 pub(super) fn parse_instant(field: &[u8]) -> Result<OffsetDateTime, &'static str> {

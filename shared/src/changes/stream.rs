@@ -175,7 +175,8 @@ impl<S: ObjectStore> Reading<'_, S> {
                 };
                 unfinished.extend_from_slice(&chunk[..end]);
                 let lines = unfinished.split(|byte| *byte == b'\n');
-                let batch = lines.filter_map(|line| parse(line).transpose()).collect::<Result<Vec<T>, _>>()?;
+                let batch =
+                    lines.filter_map(|line| parse(line).transpose()).collect::<Result<Vec<T>, _>>()?;
                 if let Some(batches) = batches
                     && !batch.is_empty()
                     && batches.send(batch).await.is_err()

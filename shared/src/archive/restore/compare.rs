@@ -156,7 +156,6 @@ impl Expected<'_> {
         RestoredTable { table, rows: digest.rows, digest: digest.sum, digest_equal, changes }
     }
 
-
     /// The rows that a table has to have: the backup's, or what masking made of them.
     fn digest(&self, table: &TableEntry) -> TableDigest {
         let mut masked = TableDigest::default();
@@ -211,9 +210,10 @@ pub(super) async fn prove_equal(expected: &Expected<'_>) -> Result<Vec<RestoredT
             difference: different.join("; "),
         });
     }
-    let before = expected.ledger.of(Step::Proven).filter_map(|(table, entry)| {
-        Some(expected.restored(table.to_owned(), entry.digest?))
-    });
+    let before = expected
+        .ledger
+        .of(Step::Proven)
+        .filter_map(|(table, entry)| Some(expected.restored(table.to_owned(), entry.digest?)));
     proven.extend(before);
     proven.sort_by(|one, other| one.table.cmp(&other.table));
     Ok(proven)

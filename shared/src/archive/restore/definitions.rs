@@ -192,8 +192,7 @@ impl Definitions<'_> {
         match waiting.first() {
             None => Ok(()),
             Some(index) => {
-                let operation =
-                    format!("{}: it needs what comes after it", describe(&statements[*index]));
+                let operation = format!("{}: it needs what comes after it", describe(&statements[*index]));
                 Err(ArchiveError::Interrupted { operation })
             }
         }
@@ -212,7 +211,8 @@ impl Definitions<'_> {
             return Err(error);
         }
         let statement = &self.manifest.schema.statements[index];
-        let why = subset.is_wanted(statement.table.as_deref()).then(|| "it needs a table that is not here".into());
+        let why =
+            subset.is_wanted(statement.table.as_deref()).then(|| "it needs a table that is not here".into());
         leave_out(connection, index, &describe(statement), why.unwrap_or_default()).await
     }
 

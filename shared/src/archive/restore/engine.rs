@@ -167,7 +167,8 @@ impl<S: ObjectStore> Restoring<S> {
     /// What the restore would do, and whether it could.
     pub async fn preview(&self, database: &str) -> Preview {
         let replay = self.replay.as_ref();
-        Preview::of(&self.target.server, &self.order, &self.backup.manifest, &self.masks, replay, database).await
+        Preview::of(&self.target.server, &self.order, &self.backup.manifest, &self.masks, replay, database)
+            .await
     }
 
     /// What was asked for.
@@ -250,7 +251,8 @@ impl<S: ObjectStore> Restoring<S> {
     ) -> Result<Filled, ArchiveError> {
         let began = Instant::now();
         // An earlier invocation, or an earlier try, may have left sessions behind.
-        occupancy::settle(staging.session()).await?;
+        let workers = staging.options.clone();
+        occupancy::settle(staging.session(), &workers).await?;
         let ledger = Ledger::read(staging.session()).await?;
         if ledger.len() > *marks {
             (*marks, *tries) = (ledger.len(), 0);

@@ -6,7 +6,6 @@ use sqlx::postgres::PgConnectOptions;
 use super::ledger::Ledger;
 use super::mark::Mark;
 use super::occupancy;
-use super::order::Order;
 use super::staging::connect_to_server;
 use super::standing::Standing;
 use crate::archive::error::ArchiveError;
@@ -61,11 +60,21 @@ pub async fn find_restore(server: &PgConnectOptions, wanted: &str) -> Result<Fou
     } else {
         format!("its server has {}", known.join(", "))
     };
-    Err(Failure::new("RestoreNotFound", format!("look for restore {wanted}: no database is of it; {known}")).into())
+    Err(Failure::new("RestoreNotFound", format!("look for restore {wanted}: no database is of it; {known}"))
+        .into())
 }
 
 impl Found {
-    /// The order and how far it is, of one that is being filled; and whether an invocation is at it now.
+    /// Whether an invocation fills it now.
+    ///
+    /// # Errors
+    /// `DatabaseUnavailable`; [`ArchiveError::Database`].
+    pub async fn is_running(&self, server: &PgConnectOptions) -> Result<bool, ArchiveError> {
+        let mut connection = db::connect(&server.clone().database(&self.database)).await?;
+        occupancy::is_occupied(&mut connection).await
+    }
+
+    /// How far it is, of one that is being filled; none where it ended before it had begun.
     ///
     /// # Errors
     /// `DatabaseUnavailable`; [`ArchiveError::Database`].
@@ -73,12 +82,10 @@ impl Found {
         &self,
         server: &PgConnectOptions,
         manifest: &Manifest,
-    ) -> Result<(Option<(Order, Standing)>, bool), ArchiveError> {
+    ) -> Result<Option<Standing>, ArchiveError> {
         let mut connection = db::connect(&server.clone().database(&self.database)).await?;
-        let is_occupied = occupancy::is_occupied(&mut connection).await?;
-        let Some(order) = Ledger::order(&mut connection).await? else { return Ok((None, is_occupied)) };
+        let Some(order) = Ledger::order(&mut connection).await? else { return Ok(None) };
         let ledger = Ledger::read(&mut connection).await?;
-        let standing = Standing::of(&ledger, manifest, &order);
-        Ok((Some((order, standing)), is_occupied))
+        Ok(Some(Standing::of(&ledger, manifest, &order)))
     }
 }

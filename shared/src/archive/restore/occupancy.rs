@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::archive::error::ArchiveError;
 
@@ -70,13 +71,24 @@ pub(super) async fn is_occupied(connection: &mut PgConnection) -> Result<bool, A
     .map_err(|error| ArchiveError::database("see whether the restore runs", &error))
 }
 
-/// Waits until no other session of a restore uses the database of `connection`, whose session has the lock.
+/// How the session that holds the database connects: under a name that tells it from those that work.
+pub(super) fn keeper(options: &PgConnectOptions) -> PgConnectOptions {
+    let name = options.get_application_name().unwrap_or_default();
+    options.clone().application_name(&format!("{name} keeper"))
+}
+
+/// Waits until no session that works for a restore uses the database of `connection`, which holds the lock. `options` is
+/// how those that work connect.
 ///
 /// # Errors
 /// [`ArchiveError::Database`].
-pub(super) async fn settle(connection: &mut PgConnection) -> Result<(), ArchiveError> {
+pub(super) async fn settle(
+    connection: &mut PgConnection,
+    options: &PgConnectOptions,
+) -> Result<(), ArchiveError> {
     loop {
         let left: i64 = sqlx::query_scalar(include_str!("sql/settle.sql"))
+            .bind(options.get_application_name().unwrap_or_default())
             .persistent(false)
             .fetch_one(&mut *connection)
             .await

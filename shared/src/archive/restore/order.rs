@@ -69,7 +69,9 @@ impl Order {
             state,
             backup_id: self.backup_id.clone(),
             restore_id: Some(self.restore_id.clone()),
-            changes_to: self.target.map(|target| target.format(&Rfc3339).unwrap_or_else(|_| target.to_string())),
+            changes_to: self
+                .target
+                .map(|target| target.format(&Rfc3339).unwrap_or_else(|_| target.to_string())),
         }
     }
 }

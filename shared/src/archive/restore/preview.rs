@@ -105,7 +105,8 @@ impl Preview {
             ));
         }
         // 150018 is 15.18.
-        if let Some(version) = target.postgres_version.filter(|version| version / 10_000 < manifest.postgres_version / 10_000)
+        if let Some(version) =
+            target.postgres_version.filter(|version| version / 10_000 < manifest.postgres_version / 10_000)
         {
             problems.push(format!(
                 "the server is Postgres {} and the backup is of {}: definitions of a newer version may fail there",
@@ -127,21 +128,27 @@ impl Preview {
         let parts = manifest.tables.iter().filter(|table| order.wants(table)).flat_map(|table| &table.parts);
         let documents = [&manifest.schema.object, &manifest.instructions, &manifest.summary];
         let masked = masks.columns().iter();
-        let of_wanted = |column: &str| tables.iter().any(|table| column.starts_with(&format!("{}.", table.table)));
+        let of_wanted =
+            |column: &str| tables.iter().any(|table| column.starts_with(&format!("{}.", table.table)));
         Self {
             problems,
             record_count: tables.iter().map(|table| table.rows).sum(),
             bytes_raw: tables.iter().map(|table| table.bytes_raw).sum(),
             bytes_stored: documents.iter().map(|object| object.bytes_stored).sum::<u64>()
                 + parts.map(|part| part.bytes_stored).sum::<u64>(),
-            objects: 1 + documents.len() as u64 + tables.iter().map(|table| table.objects.len() as u64).sum::<u64>(),
+            objects: 1
+                + documents.len() as u64
+                + tables.iter().map(|table| table.objects.len() as u64).sum::<u64>(),
             changes: replay.map(|replay| ChangesPreview {
                 segments: replay.segments.iter().map(|segment| segment.segment_id.clone()).collect(),
                 rows_max: replay.rows_max(),
                 bytes_stored: replay.bytes_stored(),
                 as_of_backup: replay.not_captured.clone(),
             }),
-            masked: masked.filter(|(column, _)| of_wanted(column)).map(|(column, rule)| (column.clone(), *rule)).collect(),
+            masked: masked
+                .filter(|(column, _)| of_wanted(column))
+                .map(|(column, rule)| (column.clone(), *rule))
+                .collect(),
             tables,
             target,
         }

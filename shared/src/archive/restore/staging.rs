@@ -90,7 +90,7 @@ impl Staging {
     /// [`ArchiveError::Database`].
     pub async fn reopen(server: &PgConnectOptions, database: &str) -> Result<Self, ArchiveError> {
         let options = server.clone().database(database);
-        let mut session = db::connect(&options).await?;
+        let mut session = db::connect(&occupancy::keeper(&options)).await?;
         if !occupancy::occupy_soon(&mut session).await? {
             return Err(runs(database));
         }
@@ -111,7 +111,7 @@ impl Staging {
     /// # Errors
     /// As [`Self::reopen`].
     pub(super) async fn hold_again(&mut self) -> Result<(), ArchiveError> {
-        self.session = db::connect(&self.options).await?;
+        self.session = db::connect(&occupancy::keeper(&self.options)).await?;
         if occupancy::occupy_soon(&mut self.session).await? {
             return Ok(());
         }
@@ -142,7 +142,7 @@ impl Staging {
         database: &str,
     ) -> Result<Self, ArchiveError> {
         let options = production.clone().database(database);
-        let session = match db::connect(&options).await {
+        let session = match db::connect(&occupancy::keeper(&options)).await {
             Ok(session) => session,
             Err(failure) => {
                 let dropped = drop_database(&maintenance, database).await;

@@ -28,7 +28,8 @@ pub struct Standing {
 impl Standing {
     /// Reads it off a ledger.
     pub(super) fn of(ledger: &Ledger, manifest: &Manifest, order: &Order) -> Self {
-        let parts = || manifest.tables.iter().filter(|table| order.wants(table)).flat_map(|table| &table.parts);
+        let parts =
+            || manifest.tables.iter().filter(|table| order.wants(table)).flat_map(|table| &table.parts);
         let loaded = parts().filter(|part| ledger.has(Step::Part, &part.key));
         let (bytes_loaded, bytes_total) =
             (loaded.map(|part| part.bytes_raw).sum(), parts().map(|part| part.bytes_raw).sum());

@@ -78,7 +78,10 @@ impl Subset {
 
     /// Why a foreign key cannot hold: it leads to a table that is here without its rows.
     pub(super) fn leads_out(&self, statement: &str) -> Option<String> {
-        let to = self.definitions_only.iter().find(|ident| statement.contains(&format!(" REFERENCES {ident}(")))?;
+        let to = self
+            .definitions_only
+            .iter()
+            .find(|ident| statement.contains(&format!(" REFERENCES {ident}(")))?;
         Some(format!("it refers to {to}, which is here without its rows"))
     }
 

@@ -50,12 +50,16 @@ pub fn wanted_tables(manifest: &Manifest, sql: &str, tables: &[String]) -> Resul
             }
         }
     }
-    Ok(wanted.into_iter().filter(|name| manifest.tables.iter().any(|table| table.qualified_name() == *name)).collect())
+    Ok(wanted
+        .into_iter()
+        .filter(|name| manifest.tables.iter().any(|table| table.qualified_name() == *name))
+        .collect())
 }
 
 fn unknown(manifest: &Manifest, known: &BTreeSet<String>, table: &str) -> ArchiveError {
     let near = near(table, known.iter().map(String::as_str));
-    let meant = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
+    let meant =
+        if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
     ArchiveError::UnknownTable {
         table: table.to_owned(),
         reason: format!("backup {} has no such table{meant}", manifest.backup_id),
@@ -66,7 +70,8 @@ fn unknown(manifest: &Manifest, known: &BTreeSet<String>, table: &str) -> Archiv
 fn parents(statement: &StatementEntry, text: &str) -> Vec<String> {
     match statement.kind {
         ObjectKind::Attachment => {
-            let parent = text.strip_prefix("ALTER TABLE ONLY ").and_then(|rest| rest.split_once(" ATTACH PARTITION "));
+            let parent =
+                text.strip_prefix("ALTER TABLE ONLY ").and_then(|rest| rest.split_once(" ATTACH PARTITION "));
             parent.map(|(parent, _)| parent.to_owned()).into_iter().collect()
         }
         ObjectKind::Table => {

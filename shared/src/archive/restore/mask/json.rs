@@ -118,11 +118,15 @@ impl Place {
 
 /// Whether a text is an id (`pi_3Nx…`), a state (`requires_action`), a type (`charge.succeeded`), a date or a version.
 fn is_code(text: &str) -> bool {
-    if text.len() > CODE_BYTES_MAX || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-:".contains(&byte)) {
+    if text.len() > CODE_BYTES_MAX
+        || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-:".contains(&byte))
+    {
         return false;
     }
     let is_id = text.split_once('_').is_some_and(|(prefix, rest)| {
-        (2..=12).contains(&prefix.len()) && prefix.bytes().all(|byte| byte.is_ascii_lowercase()) && !rest.is_empty()
+        (2..=12).contains(&prefix.len())
+            && prefix.bytes().all(|byte| byte.is_ascii_lowercase())
+            && !rest.is_empty()
     });
     let is_word = text.bytes().all(|byte| byte.is_ascii_lowercase() || b"_.".contains(&byte));
     // `2026-11-21T03:15:42Z`, `2026-09-30.endive`.
@@ -189,6 +193,9 @@ mod tests {
         assert_eq!(mask("\"Ada\"").as_deref(), Some("\"masked <3>\""));
         assert_eq!(mask("[]").as_deref(), Some("[]"));
         assert_eq!(mask("17").as_deref(), Some("17"));
-        assert_eq!(mask(r#"{"a":{"b":1},"name":"x"}"#).as_deref(), Some(r#"{"a":{"b":1},"name":"masked <1>"}"#));
+        assert_eq!(
+            mask(r#"{"a":{"b":1},"name":"x"}"#).as_deref(),
+            Some(r#"{"a":{"b":1},"name":"masked <1>"}"#)
+        );
     }
 }

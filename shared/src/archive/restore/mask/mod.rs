@@ -55,7 +55,8 @@ impl Masks {
                 let rule = match masking.columns.get(&name) {
                     Some(rule) => {
                         let rule: Rule = rule.parse().map_err(refused)?;
-                        rule.check(&column.data_type).map_err(|why| refused(format!("column {name}: {why}")))?;
+                        rule.check(&column.data_type)
+                            .map_err(|why| refused(format!("column {name}: {why}")))?;
                         rule
                     }
                     None => Rule::of(&table.schema, &table.name, &column.name, &column.data_type),
@@ -74,7 +75,11 @@ impl Masks {
             None => Ok(masks),
             Some(unknown) => {
                 let near = near(unknown, known.iter().map(String::as_str));
-                let meant = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
+                let meant = if near.is_empty() {
+                    String::new()
+                } else {
+                    format!("; did you mean {}?", near.join(" or "))
+                };
                 Err(refused(format!("backup {} has no column {unknown}{meant}", manifest.backup_id)))
             }
         }

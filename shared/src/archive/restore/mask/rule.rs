@@ -70,8 +70,8 @@ const WORDS: [(&[&str], Rule); 5] = [
     (&["address", "street", "city", "zip", "postcode", "postal", "line1", "line2"], Rule::Address),
     (
         &[
-            "note", "notes", "comment", "comments", "message", "bio", "agent", "password", "token", "secret", "iban",
-            "passport", "ssn",
+            "note", "notes", "comment", "comments", "message", "bio", "agent", "password", "token", "secret",
+            "iban", "passport", "ssn",
         ],
         Rule::Text,
     ),
@@ -90,13 +90,15 @@ const NAME_WORDS: [&str; 10] = [
     "recipient",
     "contact",
 ];
-const THINGS: [&str; 9] = ["file", "table", "schema", "column", "product", "course", "event", "type", "status"];
+const THINGS: [&str; 9] =
+    ["file", "table", "schema", "column", "product", "course", "event", "type", "status"];
 
 impl Rule {
     /// The rule for a column that the request does not name.
     pub(super) fn of(schema: &str, table: &str, column: &str, data_type: &str) -> Self {
         if schema == "recoup" {
-            let ours = OURS.iter().find(|(its_table, its_column, _)| (*its_table, *its_column) == (table, column));
+            let ours =
+                OURS.iter().find(|(its_table, its_column, _)| (*its_table, *its_column) == (table, column));
             return ours.map_or(Self::Keep, |(.., rule)| *rule);
         }
         match data_type {
@@ -142,8 +144,28 @@ impl Rule {
 /// Types of Postgres whose values are no free text. A type that is not known may be a domain over text.
 fn is_no_text(base: &str) -> bool {
     let exact = [
-        "smallint", "integer", "bigint", "numeric", "real", "double precision", "money", "boolean", "date", "uuid",
-        "json", "jsonb", "bytea", "inet", "cidr", "macaddr", "interval", "oid", "bit", "bit varying", "tsvector", "point",
+        "smallint",
+        "integer",
+        "bigint",
+        "numeric",
+        "real",
+        "double precision",
+        "money",
+        "boolean",
+        "date",
+        "uuid",
+        "json",
+        "jsonb",
+        "bytea",
+        "inet",
+        "cidr",
+        "macaddr",
+        "interval",
+        "oid",
+        "bit",
+        "bit varying",
+        "tsvector",
+        "point",
     ];
     exact.contains(&base) || base.starts_with("time") || base.ends_with("[]") || base.ends_with("range")
 }
@@ -221,7 +243,9 @@ mod tests {
     #[test]
     fn rules_fit_types_or_are_refused() {
         assert!("email".parse::<Rule>().expect("known").check("text").is_ok());
-        assert!(Rule::Email.check("integer").is_err() && Rule::Json.check("timestamp with time zone").is_err());
+        assert!(
+            Rule::Email.check("integer").is_err() && Rule::Json.check("timestamp with time zone").is_err()
+        );
         assert!("mail".parse::<Rule>().expect_err("unknown").contains("email, name"));
         for (name, rule) in NAMES {
             assert_eq!((name.parse(), rule.to_string().as_str()), (Ok(rule), name));

@@ -82,7 +82,8 @@ impl Masker {
         if is_v6 {
             // No group is zero, so that there is one way to write it.
             let group = |at: usize| u16::from_be_bytes([digest[at], digest[at + 1]]) | 1;
-            let address = Ipv6Addr::new(0xfd00, group(0), group(2), group(4), group(6), group(8), group(10), group(12));
+            let address =
+                Ipv6Addr::new(0xfd00, group(0), group(2), group(4), group(6), group(8), group(10), group(12));
             return format!("{address}{}", if self.with_length { "/128" } else { "" });
         }
         let address = Ipv4Addr::new(10, digest[0], digest[1], digest[2]);
@@ -151,7 +152,10 @@ mod tests {
         assert_eq!(masked(Rule::Empty, "text[]", "{a,b}"), "{}");
         assert_eq!(masked(Rule::Empty, "tsvector", "'ada':1"), "");
         // A tab in a value is escaped on both sides.
-        assert_eq!(masked(Rule::Json, "text", "{\"id\":\"evt_1\",\\t\"a\":1}"), "{\"id\":\"evt_1\",\\t\"a\":1}");
+        assert_eq!(
+            masked(Rule::Json, "text", "{\"id\":\"evt_1\",\\t\"a\":1}"),
+            "{\"id\":\"evt_1\",\\t\"a\":1}"
+        );
         assert!(masked(Rule::Json, "text", "Ada Lovelace").starts_with("masked "));
     }
 }

@@ -27,7 +27,8 @@ impl<S: ObjectStore> Replaying<'_, S> {
             let sql = apply_sql(&group, &truncations);
             begin_writing(connection).await?;
             let operation = format!("apply the changes of table {}", group.name);
-            run(connection, &operation, &format!("{sql} {} COMMIT", mark(Step::Applied, &group.name))).await?;
+            run(connection, &operation, &format!("{sql} {} COMMIT", mark(Step::Applied, &group.name)))
+                .await?;
             tracing::info!(table = group.name, "changes applied");
         }
         Ok(())
@@ -36,7 +37,10 @@ impl<S: ObjectStore> Replaying<'_, S> {
 
 /// When tables of a group were truncated: the change, and the table's place among the members. Of a table alone only
 /// the last counts, for nothing before it remains.
-async fn truncations(connection: &mut PgConnection, group: &Group) -> Result<Vec<(i64, usize)>, ArchiveError> {
+async fn truncations(
+    connection: &mut PgConnection,
+    group: &Group,
+) -> Result<Vec<(i64, usize)>, ArchiveError> {
     let sql = format!(
         "SELECT id, table_id FROM {SCHEMA}.changes WHERE operation = 'T' AND table_id = ANY ($1) ORDER BY id"
     );

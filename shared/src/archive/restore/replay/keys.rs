@@ -62,7 +62,9 @@ pub(super) async fn groups(
             .captured
             .iter()
             .filter(|other| ancestors.contains(&quote_qualified(&other.schema, &other.name)))
-            .max_by_key(|other| ancestors.iter().position(|name| *name == quote_qualified(&other.schema, &other.name)))
+            .max_by_key(|other| {
+                ancestors.iter().position(|name| *name == quote_qualified(&other.schema, &other.name))
+            })
             .unwrap_or(table);
         let same_key = |one: &CapturedTable, other: &CapturedTable| {
             one.key.len() == other.key.len() && one.key.iter().all(|column| other.key.contains(column))

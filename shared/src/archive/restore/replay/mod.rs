@@ -103,8 +103,8 @@ async fn counts(connection: &mut PgConnection) -> Result<BTreeMap<usize, u64>, A
         .fetch_all(connection)
         .await
         .map_err(|error| ArchiveError::database("count the changes", &error))?;
-    let counted = rows.into_iter().filter_map(|(table, changes)| {
-        Some((usize::try_from(table).ok()?, u64::try_from(changes).ok()?))
-    });
+    let counted = rows
+        .into_iter()
+        .filter_map(|(table, changes)| Some((usize::try_from(table).ok()?, u64::try_from(changes).ok()?)));
     Ok(counted.collect())
 }

@@ -40,8 +40,7 @@ pub(super) async fn advance(
             ));
             continue;
         };
-        let (highest, higher) =
-            if row.get("goes_down") { ("min", "<") } else { ("max", ">") };
+        let (highest, higher) = if row.get("goes_down") { ("min", "<") } else { ("max", ">") };
         let mut values = vec![format!("SELECT {highest}({column})::bigint FROM {table}")];
         for position in &changed {
             let of = &replay.captured[*position];

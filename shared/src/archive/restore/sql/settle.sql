@@ -1,5 +1,5 @@
--- Sessions of restores in this database besides this one. One that works ends by itself; one that waits for its
--- client, which is no more, is ended here.
+-- Sessions of this application ($1) in this database that an earlier invocation left. One that works ends by itself; one
+-- that waits for its client, which is no more, is ended here.
 SELECT count(
     CASE
         WHEN a.state IS DISTINCT FROM 'active' OR a.wait_event = 'ClientRead'
@@ -10,5 +10,5 @@ SELECT count(
 FROM pg_catalog.pg_stat_activity AS a
 WHERE a.datname = current_database()
     AND a.pid <> pg_catalog.pg_backend_pid()
-    AND a.application_name = current_setting('application_name')
+    AND a.application_name = $1
     AND a.backend_type = 'client backend'
