@@ -6,6 +6,7 @@
 //! backed up) and `--quick` (to see that everything runs: one run of a second for each figure, and no file).
 
 mod backup;
+mod capture;
 mod cold_start;
 mod comparison;
 mod effort;
@@ -32,7 +33,7 @@ use crate::figures::Figures;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Parts that can be measured alone.
-const PARTS: [&str; 2] = ["backup", "webhook"];
+const PARTS: [&str; 3] = ["backup", "capture", "webhook"];
 
 // One thread: what drives the function must leave it the machine.
 #[tokio::main(flavor = "current_thread")]
@@ -84,6 +85,9 @@ async fn run() -> Result<()> {
     }
     if only.is_none() || only.as_deref() == Some("backup") {
         Box::pin(backup::measure(&mut figures, &effort)).await?;
+    }
+    if only.is_none() || only.as_deref() == Some("capture") {
+        Box::pin(capture::measure(&mut figures, &effort)).await?;
     }
     figures.print();
     if meaningless.is_some() {
