@@ -129,7 +129,9 @@ impl Bench<'_> {
 }
 
 async fn wal_position(pool: &PgPool) -> Result<f64> {
-    Ok(sqlx::query_scalar("select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::float8").fetch_one(pool).await?)
+    Ok(sqlx::query_scalar("select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::float8")
+        .fetch_one(pool)
+        .await?)
 }
 
 /// All processes of the private server.

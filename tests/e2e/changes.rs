@@ -3,7 +3,7 @@
 mod apply;
 mod barriers;
 mod command;
+mod damage;
 mod exact;
 mod export;
-mod damage;
 mod workload;

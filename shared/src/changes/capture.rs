@@ -15,7 +15,8 @@ use crate::archive::session::run;
 use crate::db;
 
 /// A writer that holds a table must not hold up all others behind a capture that waits for it.
-const PATIENCE: &str = "BEGIN; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '1min'";
+const PATIENCE: &str =
+    "BEGIN; SET LOCAL search_path = ''; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '1min'";
 
 /// What is to be done with tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

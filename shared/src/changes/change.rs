@@ -7,7 +7,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::manifest::SegmentManifest;
-use crate::archive::format::copy_text::{NULL, for_each_field, unescaped};
+use crate::archive::format::copy_text::{NULL, unescaped};
 
 /// The columns of a line, in their order. `operation` is `I` or `U` with the row as it is then, `D` with the row as it
 /// was, or `T` without one.
@@ -58,9 +58,8 @@ pub enum Action {
 }
 
 /// A timestamp as Postgres writes it with `DateStyle` ISO and `TimeZone` UTC, without its `+00`.
-const INSTANT: &[BorrowedFormatItem<'static>] = format_description!(
-    "[year]-[month]-[day] [hour]:[minute]:[second][optional [.[subsecond digits:1+]]]"
-);
+const INSTANT: &[BorrowedFormatItem<'static>] =
+    format_description!("[year]-[month]-[day] [hour]:[minute]:[second][optional [.[subsecond digits:1+]]]");
 
 /// Reads a timestamp of a stored line.
 pub(super) fn parse_instant(field: &[u8]) -> Result<OffsetDateTime, &'static str> {
@@ -97,14 +96,18 @@ impl Tables {
     }
 }
 
-/// The fields of a stored line.
-fn fields(line: &[u8]) -> Result<[&[u8]; COLUMNS.len()], &'static str> {
-    let mut fields: [&[u8]; COLUMNS.len()] = [&[]; COLUMNS.len()];
-    for_each_field(line, COLUMNS.len(), |position, field| {
-        fields[position] = field;
-        Ok(())
-    })?;
-    Ok(fields)
+/// The fields of a stored line of `N` columns.
+///
+/// # Errors
+/// Where it has more or fewer.
+pub(super) fn fields<const N: usize>(line: &[u8]) -> Result<[&[u8]; N], &'static str> {
+    const SHAPE: &str = "has more or fewer columns than it should";
+    let mut parts = line.split(|byte| *byte == b'\t');
+    let mut fields: [&[u8]; N] = [&[]; N];
+    for field in &mut fields {
+        *field = parts.next().ok_or(SHAPE)?;
+    }
+    if parts.next().is_none() { Ok(fields) } else { Err(SHAPE) }
 }
 
 /// Reads the id, the transaction and the time of a stored line.
@@ -112,7 +115,7 @@ fn fields(line: &[u8]) -> Result<[&[u8]; COLUMNS.len()], &'static str> {
 /// # Errors
 /// As [`parse`].
 pub(super) fn place(line: &[u8]) -> Result<(i64, u64, OffsetDateTime), &'static str> {
-    let [id, xid, at, ..] = fields(line)?;
+    let [id, xid, at, ..] = fields::<{ COLUMNS.len() }>(line)?;
     Ok((parse_number(id)?, parse_number(xid)?, parse_instant(at)?))
 }
 
@@ -121,7 +124,7 @@ pub(super) fn place(line: &[u8]) -> Result<(i64, u64, OffsetDateTime), &'static 
 /// # Errors
 /// What is wrong with it, without its content.
 pub(super) fn parse(line: &[u8], tables: &Tables) -> Result<Change, &'static str> {
-    let [id, xid, at, operation, schema, table, row] = fields(line)?;
+    let [id, xid, at, operation, schema, table, row] = fields::<{ COLUMNS.len() }>(line)?;
     let needed = |field: &[u8]| text(field)?.ok_or("has no value where one is needed");
     let (table, key) = tables.find(&needed(schema)?, &needed(table)?)?;
     let action = match operation {
@@ -190,8 +193,7 @@ mod tests {
 
     #[test]
     fn a_line_reads_back() {
-        let line =
-            "7\t123\t2026-11-29 19:56:03.5+00\tU\tmy shop\tOrd\\\\er\t(1,\"a\\nb\",2)";
+        let line = "7\t123\t2026-11-29 19:56:03.5+00\tU\tmy shop\tOrd\\\\er\t(1,\"a\\nb\",2)";
         let change = read(line).expect("a change");
         assert_eq!((change.id, change.xid, change.at), (7, 123, datetime!(2026-11-29 19:56:03.5 UTC)));
         assert_eq!((&*change.table.schema, &*change.table.name), ("my shop", "Ord\\er"));

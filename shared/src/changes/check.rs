@@ -90,9 +90,9 @@ pub async fn check_changes<S: ObjectStore>(
             before = None;
         }
         if let Some((before, read)) = &same_chain
-            && let Some(reason) = manifest.as_ref().and_then(|manifest| {
-                super::replay::broken_link(before, read.as_ref(), &id, manifest)
-            })
+            && let Some(reason) = manifest
+                .as_ref()
+                .and_then(|manifest| super::replay::broken_link(before, read.as_ref(), &id, manifest))
         {
             faults.push(Fault { segment_id: id.to_string(), reason });
         }
@@ -129,8 +129,7 @@ async fn check_segment<S: ObjectStore>(
         }
         Err(error) => return Err(error),
     };
-    let named: BTreeSet<&str> =
-        manifest.objects().map(|part| part.key.as_str()).chain([MANIFEST]).collect();
+    let named: BTreeSet<&str> = manifest.objects().map(|part| part.key.as_str()).chain([MANIFEST]).collect();
     for stranger in objects.keys().filter(|key| !named.contains(key.as_str())) {
         fault(format!("{stranger} (it does not belong to this segment)"));
     }

@@ -62,6 +62,10 @@ impl Definition {
         format!("{}.{}", self.schema_name, self.table_name)
     }
 
+    fn kept(&self) -> Kept {
+        Kept { table: self.qualified_name(), fingerprint: self.fingerprint.clone() }
+    }
+
     /// As it stands in a manifest.
     pub(super) fn entry(&self) -> CapturedTable {
         let columns = self.names.iter().zip(&self.types);
@@ -77,13 +81,15 @@ impl Definition {
     }
 }
 
+/// Those that are as they were in the segment before: the rows of its changes have the columns that they have now.
+pub(super) fn unchanged<'d>(definitions: &'d [Definition], before: &KeptDefinitions) -> Vec<&'d Definition> {
+    let is_same = |definition: &&Definition| before.get(&definition.table_id) == Some(&definition.kept());
+    definitions.iter().filter(is_same).collect()
+}
+
 /// What is to be kept of definitions.
 pub(super) fn keep(definitions: &[Definition]) -> KeptDefinitions {
-    let kept = |definition: &Definition| Kept {
-        table: definition.qualified_name(),
-        fingerprint: definition.fingerprint.clone(),
-    };
-    definitions.iter().map(|definition| (definition.table_id, kept(definition))).collect()
+    definitions.iter().map(|definition| (definition.table_id, definition.kept())).collect()
 }
 
 /// What happened to definitions since the segment before. Where the catalog does not say which transaction did it, it
@@ -108,7 +114,7 @@ pub(super) fn barriers(
                     false => barrier(None, before.taken_at, BarrierKind::CaptureBegan),
                 });
             }
-            Some(kept) if kept.fingerprint == definition.fingerprint && kept.table == table => {}
+            Some(kept) if kept == definition.kept() => {}
             Some(_) => {
                 let new = definition.xids.iter().flatten().map(|low| snapshot.whole_id(*low));
                 let new: Vec<u64> = new.filter(|xid| !before.snapshot.sees(*xid)).collect();

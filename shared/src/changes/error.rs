@@ -177,7 +177,8 @@ fn segments(faults: &[Fault]) -> String {
 }
 
 fn faults_listed(faults: &[Fault]) -> String {
-    let named = faults.iter().take(FAULTS_NAMED_MAX).map(|fault| format!("{}: {}", fault.segment_id, fault.reason));
+    let named =
+        faults.iter().take(FAULTS_NAMED_MAX).map(|fault| format!("{}: {}", fault.segment_id, fault.reason));
     let named = named.collect::<Vec<_>>().join("; ");
     match faults.len().saturating_sub(FAULTS_NAMED_MAX) {
         0 => named,

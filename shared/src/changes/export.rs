@@ -243,14 +243,16 @@ impl<S: ObjectStore> Exporter<S> {
         (manifest.first_at, manifest.last_at) = (counts.first_at, counts.last_at);
         if counts.rows > 0 {
             let objects = Objects { exporter: self, uploads, id: &id };
-            let changes = window.changes(&definitions);
+            // Of a table that was altered there may be changes with other columns than it has now.
+            let unchanged = definitions::unchanged(&definitions, &before.definitions);
+            let changes = window.changes(&unchanged);
             manifest.changes.push(objects.store(&mut reader, "changes", &changes, &COLUMNS).await?);
             if counts.straddling > 0 {
                 let sql = window.straddling();
                 let stored = objects.store(&mut reader, "transactions", &sql, &STRADDLING_COLUMNS).await?;
                 manifest.straddling.push(stored);
             }
-            if let Some(sql) = window.incomplete(&definitions) {
+            if let Some(sql) = window.incomplete(&unchanged) {
                 let incomplete: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
                     .persistent(false)
                     .fetch_one(&mut reader)

@@ -65,7 +65,11 @@ fn decide(
     let pruned = PrunedSegments {
         removed: going.len() as u64,
         bytes_freed: going.iter().map(|(_, segment)| segment.bytes).sum(),
-        newest_removed: going.iter().map(|(id, _)| id).max_by_key(|id| id.taken_at()).map(ToString::to_string),
+        newest_removed: going
+            .iter()
+            .map(|(id, _)| id)
+            .max_by_key(|id| id.taken_at())
+            .map(ToString::to_string),
         kept: staying.len() as u64,
         needed_from,
     };

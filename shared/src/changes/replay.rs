@@ -102,7 +102,8 @@ impl Replay {
             if let Some(Ok(next)) = std::pin::Pin::new(&mut manifests).peek().await
                 && next.id().sequence() == id.sequence()
             {
-                let reason = format!("two histories go on after segment {}: {id} and {}", before.0, next.id());
+                let reason =
+                    format!("two histories go on after segment {}: {id} and {}", before.0, next.id());
                 return Err(gap(store, self.target, reason, reached).await);
             }
             self.check_barriers(store, &manifest).await?;
@@ -155,7 +156,8 @@ impl Replay {
         Ok(match chains.iter().find(|chain| *chain > last.chain()) {
             None => ChangesError::AfterLastChange { target: self.target, newest: reached },
             Some(later) => {
-                let reason = format!("the chain of changes ends at {last}, and chain {later} has another history");
+                let reason =
+                    format!("the chain of changes ends at {last}, and chain {later} has another history");
                 gap(store, self.target, reason, reached).await
             }
         })

@@ -16,7 +16,6 @@ use crate::archive::encode::Flow;
 use crate::archive::encryption::{Decryption, Identities};
 use crate::archive::error::{ArchiveError, Damage};
 use crate::archive::format::TableFormat;
-use crate::archive::format::copy_text::for_each_field;
 use crate::archive::manifest::{Column, PartEntry};
 use crate::archive::reading::{ReadError, read_rows_of};
 use crate::archive::store::ObjectStore;
@@ -143,13 +142,9 @@ impl<S: ObjectStore> Reading<'_, S> {
         }
         for part in &self.segment.straddling {
             let keep = |line: &[u8]| {
-                let mut fields: [&[u8]; 3] = [&[]; 3];
-                for_each_field(line, fields.len(), |position, field| {
-                    fields[position] = field;
-                    Ok(())
-                })?;
-                if parse_instant(fields[1])? <= target && target < parse_instant(fields[2])? {
-                    straddling.insert(parse_number(fields[0])?);
+                let [xid, first_at, last_at] = change::fields::<{ STRADDLING_COLUMNS.len() }>(line)?;
+                if parse_instant(first_at)? <= target && target < parse_instant(last_at)? {
+                    straddling.insert(parse_number(xid)?);
                 }
                 Ok(None::<Change>)
             };
@@ -180,7 +175,8 @@ impl<S: ObjectStore> Reading<'_, S> {
                 };
                 unfinished.extend_from_slice(&chunk[..end]);
                 let lines = unfinished.split(|byte| *byte == b'\n');
-                let batch = lines.filter_map(|line| parse(line).transpose()).collect::<Result<Vec<T>, _>>()?;
+                let batch =
+                    lines.filter_map(|line| parse(line).transpose()).collect::<Result<Vec<T>, _>>()?;
                 if let Some(batches) = batches
                     && !batch.is_empty()
                     && batches.send(batch).await.is_err()

@@ -52,7 +52,7 @@ impl Window {
     }
 
     /// The changes, in order.
-    pub(super) fn changes(&self, definitions: &[Definition]) -> String {
+    pub(super) fn changes(&self, definitions: &[&Definition]) -> String {
         let completed: String = completed(definitions)
             .map(|(id, table)| {
                 let row = whole_row(&table);
@@ -70,7 +70,7 @@ impl Window {
     }
 
     /// How many changes lack columns that are to be read now, and whose row is gone. None where no table has such.
-    pub(super) fn incomplete(&self, definitions: &[Definition]) -> Option<String> {
+    pub(super) fn incomplete(&self, definitions: &[&Definition]) -> Option<String> {
         let counts: Vec<String> = completed(definitions)
             .map(|(id, table)| {
                 let row_type = quote_qualified(&table.schema, &table.name);
@@ -88,7 +88,7 @@ impl Window {
 }
 
 /// Tables with columns that are read at export.
-fn completed(definitions: &[Definition]) -> impl Iterator<Item = (i32, CapturedTable)> {
+fn completed(definitions: &[&Definition]) -> impl Iterator<Item = (i32, CapturedTable)> {
     definitions
         .iter()
         .map(|definition| (definition.table_id, definition.entry()))

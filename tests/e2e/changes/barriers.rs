@@ -21,7 +21,10 @@ async fn a_definition_that_changed_is_a_barrier_from_the_last_export_to_the_next
         ("ALTER TABLE public.orders DROP CONSTRAINT positive", "was altered"),
         ("ALTER TYPE public.state ADD VALUE 'shipped'", "was altered"),
         ("ALTER TABLE public.orders RENAME TO sales", "was altered"),
-        ("ALTER TABLE public.orders DISABLE TRIGGER ALL; ALTER TABLE public.orders ENABLE ALWAYS TRIGGER ALL", "was altered"),
+        (
+            "ALTER TABLE public.orders DISABLE TRIGGER ALL; ALTER TABLE public.orders ENABLE ALWAYS TRIGGER ALL",
+            "was altered",
+        ),
         ("ALTER TABLE public.orders DISABLE TRIGGER recoup_capture_update", "ceased to be captured"),
         ("SELECT recoup.release_table('public.orders')", "ceased to be captured"),
         ("DROP TABLE public.orders", "ceased to be captured"),

@@ -40,7 +40,8 @@ async fn capture_and_release_are_dry_by_default_audited_and_all_or_nothing() {
     assert!(!tables(&released["captured"]).contains(&"public.unique_one"), "{released}");
     assert!(tables(&released["not_captured"]).contains(&"public.unique_one"), "{released}");
     assert_eq!(texts(&stack.database_url, triggers).await, Vec::<String>::new());
-    let audited = "SELECT actor || ' ' || action || ' ' || reason || ' ' || after::text FROM recoup.audit_log";
+    let audited =
+        "SELECT actor || ' ' || action || ' ' || reason || ' ' || after::text FROM recoup.audit_log";
     let log = texts(&stack.database_url, audited).await;
     assert_eq!(log.len(), 2, "{log:?}");
     assert!(log[0].starts_with("ada capture to the minute") && log[0].contains("unique_one"), "{log:?}");

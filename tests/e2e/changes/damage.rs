@@ -44,14 +44,20 @@ async fn one_changed_byte_a_missing_object_and_a_stranger_are_named() {
             stack.s3.flip_byte(key, position).await.unwrap();
             let (error_type, message) = fail(&stack, "verify", json!({"action": "changes"})).await;
             assert_eq!(error_type, "ChangesBroken", "{key} {position}: {message}");
-            let segment = key.strip_prefix("v1/changes/").unwrap().rsplitn(if key.ends_with("manifest.json") { 2 } else { 3 }, '/').last().unwrap();
+            let segment = key
+                .strip_prefix("v1/changes/")
+                .unwrap()
+                .rsplitn(if key.ends_with("manifest.json") { 2 } else { 3 }, '/')
+                .last()
+                .unwrap();
             assert!(message.contains(segment), "{key} {position}: {message}");
             stack.s3.flip_byte(key, position).await.unwrap();
         }
         stack.s3.delete(key).await.unwrap();
         let checked = stack.invoke("verify", json!({"action": "changes"})).await.unwrap();
         // Without the first segment the chain begins later; without the last it ends earlier.
-        let at_an_end = key == &keys[0] || key == keys.iter().rfind(|key| key.ends_with("manifest.json")).unwrap();
+        let at_an_end =
+            key == &keys[0] || key == keys.iter().rfind(|key| key.ends_with("manifest.json")).unwrap();
         assert_eq!(checked.function_error.is_none(), at_an_end, "{key}: {}", checked.payload);
         stack.s3.write(key, bytes).await.unwrap();
     }
@@ -77,11 +83,19 @@ async fn health(stack: &Stack) -> Value {
 async fn health_says_what_a_loss_would_cost_and_what_is_not_captured() {
     let stack = changes_stack().start().await.unwrap();
     let parts = health(&stack).await["parts"].clone();
-    assert_eq!((&parts["changes"]["status"], &parts["capture"]["status"]), (&json!("failing"), &json!("ok")), "{parts}");
+    assert_eq!(
+        (&parts["changes"]["status"], &parts["capture"]["status"]),
+        (&json!("failing"), &json!("ok")),
+        "{parts}"
+    );
     export(&stack).await;
     execute(&stack.database_url, "CREATE TABLE public.lost (id int)").await;
     let parts = health(&stack).await["parts"].clone();
-    assert_eq!((&parts["changes"]["status"], &parts["capture"]["status"]), (&json!("ok"), &json!("degraded")), "{parts}");
+    assert_eq!(
+        (&parts["changes"]["status"], &parts["capture"]["status"]),
+        (&json!("ok"), &json!("degraded")),
+        "{parts}"
+    );
     assert!(parts["changes"]["worst_case_loss_seconds"].as_i64().unwrap() < 60, "{parts}");
     assert_eq!(parts["capture"]["not_captured"][0]["table"], "public.lost", "{parts}");
     execute(&stack.database_url, "ALTER TABLE recoup.orders DISABLE TRIGGER recoup_capture_insert").await;
@@ -98,7 +112,12 @@ async fn prune_takes_segments_that_no_instant_needs_and_leaves_no_hole() {
     // Segments of before: their names tell their age.
     let names = keys(&stack).await;
     let chain = names[0].strip_prefix("v1/changes/").unwrap().split('/').next().unwrap().to_owned();
-    for (days, name) in [(9, "manifest.json"), (8, "manifest.json"), (8, "changes/00000.copy.zst.age"), (7, "changes/00000.copy.zst.age")] {
+    for (days, name) in [
+        (9, "manifest.json"),
+        (8, "manifest.json"),
+        (8, "changes/00000.copy.zst.age"),
+        (7, "changes/00000.copy.zst.age"),
+    ] {
         let at = recoup::archive::names::key_timestamp(OffsetDateTime::now_utc() - Duration::days(days));
         let key = format!("v1/changes/20200101T000000Z-00000000/{:010}-{at}-00000001/{name}", 100 - days);
         stack.s3.write(&key, b"x".to_vec()).await.unwrap();

@@ -52,10 +52,15 @@ async fn every_kind_of_value_in_every_kind_of_table_is_replayed_to_the_byte() {
     let full = base(&stack).await;
 
     let url = &stack.database_url;
-    for_each_table(url, "CREATE TEMP TABLE kept AS SELECT {columns} FROM {table}; DELETE FROM {table};
-        INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM kept; DROP TABLE kept").await;
+    for_each_table(
+        url,
+        "CREATE TEMP TABLE kept AS SELECT {columns} FROM {table}; DELETE FROM {table};
+        INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM kept; DROP TABLE kept",
+    )
+    .await;
     let (written, written_at) = (state_now(&stack).await, now(&stack).await);
-    for_each_table(url, "DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE random() < 0.5)").await;
+    for_each_table(url, "DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE random() < 0.5)")
+        .await;
     let (halved, halved_at) = (state_now(&stack).await, now(&stack).await);
     export(&stack).await;
     for_each_table(url, "TRUNCATE {table} CASCADE").await;

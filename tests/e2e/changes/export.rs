@@ -27,7 +27,8 @@ async fn two_exports_hold_each_change_once_and_two_at_once_are_one() {
     let stack = changes_stack().start().await.unwrap();
     execute(&stack.database_url, ORDERS).await;
     let full = base(&stack).await;
-    execute(&stack.database_url, "INSERT INTO public.orders SELECT n FROM generate_series(1, 100) AS n").await;
+    execute(&stack.database_url, "INSERT INTO public.orders SELECT n FROM generate_series(1, 100) AS n")
+        .await;
     let once = export(&stack).await;
     assert_eq!((&once["record_count"], &once["transactions"]), (&json!(100), &json!(1)), "{once}");
     let twice = export(&stack).await;
@@ -65,14 +66,19 @@ async fn a_transaction_that_is_open_for_long_is_exported_whole_when_it_ends() {
     }
     // What was exported has left the database, and what was not has stayed.
     let during = now(&stack).await;
-    sqlx::raw_sql("UPDATE public.orders SET note = 'late' WHERE id = 1; COMMIT").execute(&mut long).await.unwrap();
+    sqlx::raw_sql("UPDATE public.orders SET note = 'late' WHERE id = 1; COMMIT")
+        .execute(&mut long)
+        .await
+        .unwrap();
     let (with, with_at) = (state_now(&stack).await, now(&stack).await);
     let last = export(&stack).await;
     assert_eq!((&last["record_count"], &last["transactions"]), (&json!(2), &json!(1)), "{last}");
     assert_same(&without, &state_at(&stack, &full, without_at).await);
     assert_same(&with, &state_at(&stack, &full, with_at).await);
     let changes = changes_of(&stack, &plan(&stack, &full, during).await.unwrap()).await.unwrap();
-    let long_ones = changes.iter().filter(|change| matches!(&change.action, Action::Put { row } if row.starts_with("(1,")));
+    let long_ones = changes
+        .iter()
+        .filter(|change| matches!(&change.action, Action::Put { row } if row.starts_with("(1,")));
     assert_eq!(long_ones.count(), 0, "it had not committed");
     export(&stack).await;
     assert_eq!(rows_waiting(&stack).await, 0);
@@ -111,7 +117,8 @@ async fn a_run_that_died_loses_and_doubles_nothing() {
     // It died before the manifest was stored: what it wrote is no segment.
     let segment = next["segment_id"].as_str().unwrap();
     stack.s3.delete(&format!("v1/changes/{segment}/manifest.json")).await.unwrap();
-    execute(&stack.database_url, "UPDATE recoup.change_segments SET status = 'pending' WHERE sequence = 2").await;
+    execute(&stack.database_url, "UPDATE recoup.change_segments SET status = 'pending' WHERE sequence = 2")
+        .await;
     // With the keep window at zero its changes are gone already; put back what a run that died would have left.
     execute(&stack.database_url, "UPDATE public.orders SET note = note || '!'").await;
     let again = export(&stack).await;
@@ -144,7 +151,10 @@ async fn a_database_that_lost_its_end_or_is_a_copy_begins_a_history_of_its_own()
     let beyond = now(&stack).await;
     export(&stack).await;
     let error = plan(&stack, &full, beyond).await.expect_err("another history");
-    assert!(matches!(&error, ChangesError::Gap { reason, .. } if reason.contains("another history")), "{error}");
+    assert!(
+        matches!(&error, ChangesError::Gap { reason, .. } if reason.contains("another history")),
+        "{error}"
+    );
     assert_same(&expected, &state_at(&stack, &full, before).await);
 
     // A copy that something else than recoup made, with all that the tables hold.

@@ -28,11 +28,17 @@ const TABLES: &str = "
 fn statement(random: &mut StdRng) -> String {
     let (one, other) = (random.random_range(1..60), random.random_range(1..60));
     match random.random_range(0..9) {
-        0 => format!("INSERT INTO public.accounts VALUES ({one}, 'new', 1) ON CONFLICT (id) DO UPDATE SET cents = accounts.cents + 1"),
+        0 => format!(
+            "INSERT INTO public.accounts VALUES ({one}, 'new', 1) ON CONFLICT (id) DO UPDATE SET cents = accounts.cents + 1"
+        ),
         1 => format!("DELETE FROM public.accounts WHERE id = {one}"),
-        2 => format!("UPDATE public.accounts SET id = {other} WHERE id = {one} AND NOT EXISTS (SELECT FROM public.accounts WHERE id = {other})"),
+        2 => format!(
+            "UPDATE public.accounts SET id = {other} WHERE id = {one} AND NOT EXISTS (SELECT FROM public.accounts WHERE id = {other})"
+        ),
         3 => format!("UPDATE public.accounts SET cents = cents - 1 WHERE id BETWEEN {one} AND {one} + 5"),
-        4 => format!("INSERT INTO public.moves (part, cents) SELECT n, {one} FROM generate_series(1, 4) AS n"),
+        4 => {
+            format!("INSERT INTO public.moves (part, cents) SELECT n, {one} FROM generate_series(1, 4) AS n")
+        }
         5 => format!("UPDATE public.moves SET part = part + 1 WHERE cents = {one}"),
         6 => format!("DELETE FROM public.moves WHERE cents = {other}"),
         7 => format!("SELECT pg_sleep(0.00{})", one % 10),
@@ -75,7 +81,9 @@ async fn every_recorded_instant_of_a_random_workload_comes_back() {
     println!("seed {seed}");
     let rounds = Arc::new(Barrier::new(WRITERS + 1));
     let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| tokio::spawn(write(stack.database_url.clone(), seed + writer as u64, Arc::clone(&rounds))))
+        .map(|writer| {
+            tokio::spawn(write(stack.database_url.clone(), seed + writer as u64, Arc::clone(&rounds)))
+        })
         .collect();
     let (stop, mut stopped) = mpsc::channel::<()>(1);
     let exporter = {

@@ -16,11 +16,9 @@ use time::OffsetDateTime;
 
 use super::{Expectations, Part, Seen, Status};
 
-const LATE: &str =
-    "run backup {\"backup_type\":\"changes\"}, and read the log of its last scheduled run: RUNBOOK, Changes are late";
+const LATE: &str = "run backup {\"backup_type\":\"changes\"}, and read the log of its last scheduled run: RUNBOOK, Changes are late";
 const UNREADABLE: &str = "check that the bucket can be reached";
-const NOT_CAPTURED: &str =
-    "capture them with backup {\"action\":\"capture\"}, or leave their schema out of BACKUP_SCHEMAS: between two full backups their changes are lost with the database";
+const NOT_CAPTURED: &str = "capture them with backup {\"action\":\"capture\"}, or leave their schema out of BACKUP_SCHEMAS: between two full backups their changes are lost with the database";
 
 /// How old the newest segment is, by the bucket: a table may be lost with the database.
 pub(crate) async fn exported(store: &S3Store, expected: &Expectations, now: OffsetDateTime) -> Seen {

@@ -123,7 +123,8 @@ impl Prune<'_> {
             if !decision.remove.is_empty() || !segments.is_empty() {
                 if self.without_recovery_points {
                     let written =
-                        recovery_points::commit_without_points(self.database, &decision, &changes, author).await;
+                        recovery_points::commit_without_points(self.database, &decision, &changes, author)
+                            .await;
                     warnings.extend(written.err());
                 } else {
                     let points = &rules.recovery_points;
