@@ -21,6 +21,7 @@ use super::change::COLUMNS;
 use super::definitions::{self, Before, Definition};
 use super::error::ChangesError;
 use super::manifest::{FORMAT_VERSION, MANIFEST, Previous, SegmentManifest};
+use super::moment::{Moment, current_snapshot, keep_names, moment};
 use super::names::{ChainId, SegmentId};
 use super::position::{Position, Standing, database_identity, find, mark_sealed};
 use super::removal::remove_exported;
@@ -81,15 +82,6 @@ pub struct ExportMade {
     pub rows_removed: u64,
     /// What went wrong beside it.
     pub warnings: Vec<String>,
-}
-
-/// The moment that a segment reaches, before its snapshot.
-#[derive(Debug, FromRow)]
-struct Moment {
-    taken_at: OffsetDateTime,
-    last_id: i64,
-    postgres_version: i32,
-    database: String,
 }
 
 #[derive(Debug, FromRow)]
@@ -331,46 +323,6 @@ impl<S: ObjectStore> Objects<'_, S> {
         let encoded = sink.store_rows(reader, &self.id.key(&key), rows, |_, _| ()).await?;
         Ok(entry(key, &encoded))
     }
-}
-
-/// Follows tables that were renamed.
-async fn keep_names(state: &mut PgConnection) -> Result<(), ArchiveError> {
-    sqlx::query(
-        "UPDATE recoup.captured_tables AS t
-        SET schema_name = c.schema_name, table_name = c.table_name
-        FROM recoup.captured AS c
-        WHERE c.table_id = t.id
-            AND (t.schema_name, t.table_name) IS DISTINCT FROM (c.schema_name, c.table_name)",
-    )
-    .persistent(false)
-    .execute(state)
-    .await
-    .map_err(failed("read which tables are captured"))?;
-    Ok(())
-}
-
-/// Before the snapshot is taken, so that whatever had committed by this time is seen by it, and whatever begins after it
-/// has higher ids.
-async fn moment(state: &mut PgConnection) -> Result<Moment, ArchiveError> {
-    sqlx::query_as(
-        "SELECT clock_timestamp() AS taken_at,
-            CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS last_id,
-            current_setting('server_version_num')::int AS postgres_version,
-            current_database()::text AS database
-        FROM recoup.row_changes_id_seq",
-    )
-    .persistent(false)
-    .fetch_one(state)
-    .await
-    .map_err(failed("read the time of the snapshot"))
-}
-
-async fn current_snapshot(connection: &mut PgConnection) -> Result<String, ArchiveError> {
-    sqlx::query_scalar("SELECT pg_catalog.pg_current_snapshot()::text")
-        .persistent(false)
-        .fetch_one(connection)
-        .await
-        .map_err(failed("take a snapshot"))
 }
 
 /// Writes the segment down, before its manifest is stored.

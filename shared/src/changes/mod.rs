@@ -35,6 +35,7 @@ pub mod export;
 pub mod instants;
 pub mod link;
 pub mod manifest;
+mod moment;
 pub mod names;
 mod position;
 pub mod prune;

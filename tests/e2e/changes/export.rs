@@ -115,19 +115,29 @@ async fn a_run_that_died_loses_and_doubles_nothing() {
     let next = export(&stack).await;
     assert_eq!((chain_of(&next), &next["record_count"]), (chain_of(&exported), &json!(1)), "{next}");
     // It died before the manifest was stored: what it wrote is no segment.
-    let segment = next["segment_id"].as_str().unwrap();
-    stack.s3.delete(&format!("v1/changes/{segment}/manifest.json")).await.unwrap();
-    execute(&stack.database_url, "UPDATE recoup.change_segments SET status = 'pending' WHERE sequence = 2")
-        .await;
-    // With the keep window at zero its changes are gone already; put back what a run that died would have left.
+    let died = next["segment_id"].as_str().unwrap().replace("/0000000002-", "/0000000003-");
+    let objects = stack.s3.list("v1/changes/").await.unwrap();
+    let changes = objects.iter().rfind(|object| object.key.contains("/changes/")).unwrap();
+    let bytes = stack.s3.read(&changes.key).await.unwrap();
+    stack.s3.write(&format!("v1/changes/{died}/changes/00000.copy.zst.age"), bytes).await.unwrap();
+    execute(
+        &stack.database_url,
+        &format!(
+            "INSERT INTO recoup.change_segments SELECT '{died}', chain, 3, 'pending', snapshot, taken_at, last_id,
+                content_sha256, row_count, file_size_bytes, database, definitions
+            FROM recoup.change_segments WHERE sequence = 2"
+        ),
+    )
+    .await;
     execute(&stack.database_url, "UPDATE public.orders SET note = note || '!'").await;
     let again = export(&stack).await;
     assert_eq!((&again["chain_began"], &again["record_count"]), (&Value::Null, &json!(2)), "{again}");
-    assert_ne!(again["segment_id"], next["segment_id"]);
+    assert_ne!(again["segment_id"], died);
     assert_eq!(chain_of(&again), chain_of(&exported));
-    let at = now(&stack).await;
+    let (expected, at) = (state_now(&stack).await, now(&stack).await);
     export(&stack).await;
-    plan(&stack, &full, at).await.unwrap();
+    assert_same(&expected, &state_at(&stack, &full, at).await);
+    succeed(&stack, "verify", json!({"action": "changes"})).await;
 }
 
 #[tokio::test]
