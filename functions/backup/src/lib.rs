@@ -114,7 +114,7 @@ impl<S: SecretStore + Sync> Backup<S> {
             schemas: self.schemas.clone(),
             keep: self.changes_keep,
         };
-        let reply = changes::export(&exporter, deadline).await?;
+        let reply = Box::pin(changes::export(&exporter, deadline)).await?;
         // What the alarm on their age counts.
         if let Some(segment_id) = reply.segment_id() {
             self.metrics.record(&[Metric::one("ChangesExports")], &[("segment_id", segment_id)]);
@@ -147,8 +147,8 @@ impl<S: SecretStore + Sync> Operation for Backup<S> {
         match request {
             BackupRequest::Make(make) => Box::pin(self.make(make.understood()?, deadline)).await,
             BackupRequest::Changes(_) => Box::pin(self.export(deadline)).await,
-            BackupRequest::Capture(request) => self.order(Order::Capture, &request).await,
-            BackupRequest::Release(request) => self.order(Order::Release, &request).await,
+            BackupRequest::Capture(request) => Box::pin(self.order(Order::Capture, &request)).await,
+            BackupRequest::Release(request) => Box::pin(self.order(Order::Release, &request)).await,
             BackupRequest::List => {
                 let list = list_backups(store).await.map_err(Failure::from)?;
                 Ok(BackupReply::List { backups: list.backups, incomplete: list.incomplete })

@@ -200,7 +200,7 @@ impl<S: ObjectStore> BackupSource<S> {
         // What is chosen may lie in any schema.
         let schemas = if chosen.is_some() { &SchemaSelection::All } else { &self.schemas };
         let mut plan = plan(holder, schemas, chosen.as_ref()).await?;
-        plan.changes = link::prove(plan.changes, &self.options, &*self.store).await?;
+        plan.changes = Box::pin(link::prove(plan.changes, &self.options, &*self.store)).await?;
         destination.progress.planned(plan.tables.iter().map(|table| table.bytes).sum());
         tracing::info!(backup_id = %destination.backup_id, tables = plan.tables.len(), "backup planned");
 

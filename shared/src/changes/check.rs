@@ -87,7 +87,6 @@ pub async fn check_changes<S: ObjectStore>(
         let same_chain = before.take_if(|(before, _)| before.chain() == id.chain());
         if same_chain.is_none() {
             checked.chains += 1;
-            before = None;
         }
         if let Some((before, read)) = &same_chain
             && let Some(reason) = manifest

@@ -130,17 +130,16 @@ impl<S: ObjectStore> Exporter<S> {
         let mut state = db::connect(&self.options).await.map_err(ArchiveError::from)?;
         keep_names(&mut state).await?;
         let database = database_identity(&mut state).await?;
-        let standing = find(&mut state, &*self.store, &database).await?;
+        let standing = Box::pin(find(&mut state, &*self.store, &database)).await?;
         let moment = moment(&mut state).await?;
         let (manifest, chain_began) = match standing {
             Standing::Begins(reason) => {
                 tracing::warn!(reason, "a new chain of changes begins");
-                (self.begin(&mut state, moment, &database).await?, Some(reason))
+                (Box::pin(self.begin(&mut state, moment, &database)).await?, Some(reason))
             }
             Standing::GoesOn(position) => {
-                let manifest =
-                    self.extend(&mut lock, &mut state, uploads, *position, moment, &database).await?;
-                (manifest, None)
+                let extending = self.extend(&mut lock, &mut state, uploads, *position, moment, &database);
+                (Box::pin(extending).await?, None)
             }
         };
         let id = manifest.id();

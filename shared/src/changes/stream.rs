@@ -162,7 +162,7 @@ impl<S: ObjectStore> Reading<'_, S> {
         mut parse: impl FnMut(&[u8]) -> Result<Option<T>, &'static str>,
         batches: Option<&mpsc::Sender<Vec<T>>>,
     ) -> Result<bool, ChangesError> {
-        let (rows_in, mut rows) = mpsc::channel(WAITING);
+        let (rows_in, mut rows) = mpsc::channel::<Flow<Vec<u8>>>(WAITING);
         let key = self.segment.id().key(&part.key);
         let decoder = TableFormat::Copy.decoder(&columns(names));
         // It owns the receiver, so that its end is the decoder's too.

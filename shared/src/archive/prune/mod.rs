@@ -113,7 +113,7 @@ impl Prune<'_> {
             let mut decision = rules.decide(folders.clone());
             self.respect_locks(&mut decision).await?;
             let refusal = decision.implausible(self.more_than_half);
-            let (segments, changes) = expired(self.store, decision.oldest_base(), self.now).await?;
+            let (segments, changes) = Box::pin(expired(self.store, decision.oldest_base(), self.now)).await?;
             let Some(author) = &self.author else {
                 return Ok(Pruned { changes, ..dry(decision, uploads, refusal, warnings) });
             };
@@ -138,7 +138,7 @@ impl Prune<'_> {
             }
             let mut pruned = self.remove(decision, uploads, author, warnings, deadline).await?;
             pruned.changes = changes;
-            self.remove_segments(segments, &mut pruned, deadline).await?;
+            Box::pin(self.remove_segments(segments, &mut pruned, deadline)).await?;
             return Ok(pruned);
         }
         Err(ArchiveError::PruneRefused(
