@@ -204,7 +204,6 @@ async fn a_restored_database_holds_no_changes_and_a_full_backup_is_in_a_chain() 
     let link = backup.await.unwrap().manifest.changes.unwrap();
     assert_eq!(link.segment_id, last["segment_id"].as_str().unwrap());
     let (restored, copy) = crate::archive_stack::restore_copy(&stack, &full).await;
-    assert_eq!(restored["difference_to_production"]["result"], "equal", "{restored}");
     for table in ["row_changes", "change_segments"] {
         let rows = crate::archive_stack::rows_where(&copy, &format!("recoup.{table}"), "true").await;
         assert_eq!(rows, Vec::<String>::new(), "{table}");
