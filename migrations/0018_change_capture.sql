@@ -153,7 +153,7 @@ as $$
         from leaf
         cross join unnest(array[
             'set DateStyle = ''ISO, MDY''', 'set IntervalStyle = ''postgres''', 'set bytea_output = ''hex''',
-            'set lc_monetary = ''C''', 'set extra_float_digits = 3', 'set TimeZone = ''UTC''', 'set search_path = '''''
+            'set lc_monetary = ''C''', 'set extra_float_digits = 3', 'set search_path = '''''
         ]) as setting
         where not known
     )
@@ -360,7 +360,8 @@ as $capture$
 end
 $capture$
 $function$,
-        table_id, settings, ended, recoup.capture_row_text(target, 'old', read_at_export)
+        -- The key is compared as text by whoever replays it: of one instant there is one text.
+        table_id, settings || E'\nset TimeZone = ''UTC''', ended, recoup.capture_row_text(target, 'old', read_at_export)
     );
     execute format('revoke all on function recoup.capture_%1$s(), recoup.capture_gone_%1$s() from public', table_id);
     put := 'create trigger %I after %s on %s referencing new table as new_rows for each statement execute function recoup.capture_%s()';
