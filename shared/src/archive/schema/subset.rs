@@ -33,8 +33,7 @@ pub(super) fn restrict(graph: &mut Graph, subset: &TableSubset, relations: &[Tab
     let chosen: Vec<Key> =
         subset.tables.iter().chain(&subset.partitioned).map(|oid| Key::relation(*oid)).collect();
     let reached: HashSet<Key> = graph.reachable(&chosen).into_values().flatten().collect();
-    let mut left_out = unchosen_tables(graph, &reached);
-    left_out.extend(captures(graph));
+    let left_out = unchosen_tables(graph, &reached);
     let left_out = graph.needing(&left_out);
     let with_rows: HashSet<Key> = relations
         .iter()
@@ -42,6 +41,9 @@ pub(super) fn restrict(graph: &mut Graph, subset: &TableSubset, relations: &[Tab
         .map(|relation| Key::relation(relation.oid))
         .collect();
     name_what_is_lost(graph, subset, &with_rows.intersection(&reached).copied().collect(), &left_out);
+    let captures = captures(graph).collect();
+    let mut left_out = left_out;
+    left_out.extend(graph.needing(&captures));
     graph.remove(&left_out);
 }
 
