@@ -33,18 +33,41 @@ pub async fn list_segments(
     let mut segments: BTreeMap<SegmentId, ListedSegment> = BTreeMap::new();
     store
         .list(prefix, |object| {
-            let Some(path) = object.key.strip_prefix(CHANGES_PREFIX) else { return };
-            let mut slashes = path.match_indices('/').map(|(at, _)| at);
-            let Some(end) = slashes.nth(1) else { return };
-            let Ok(id) = path[..end].parse::<SegmentId>() else { return };
+            let Some((id, key)) = split(&object.key) else { return };
             let segment = segments.entry(id).or_default();
             segment.objects += 1;
             segment.bytes += object.bytes;
             segment.modified_at = segment.modified_at.max(object.modified_at);
-            segment.sealed |= &path[end + 1..] == MANIFEST;
+            segment.sealed |= key == MANIFEST;
         })
         .await?;
     Ok(segments)
+}
+
+/// Lists the objects of segments whose keys begin with `prefix`: their keys inside the segment's folder, and their sizes.
+///
+/// # Errors
+/// [`ChangesError::Store`].
+pub async fn list_objects(
+    store: &impl ObjectStore,
+    prefix: &str,
+) -> Result<BTreeMap<SegmentId, BTreeMap<String, u64>>, ChangesError> {
+    let mut segments: BTreeMap<SegmentId, BTreeMap<String, u64>> = BTreeMap::new();
+    store
+        .list(prefix, |object| {
+            if let Some((id, key)) = split(&object.key) {
+                segments.entry(id).or_default().insert(key.to_owned(), object.bytes);
+            }
+        })
+        .await?;
+    Ok(segments)
+}
+
+/// A whole key as its segment and the key inside that one's folder.
+fn split(key: &str) -> Option<(SegmentId, &str)> {
+    let path = key.strip_prefix(CHANGES_PREFIX)?;
+    let (end, _) = path.match_indices('/').nth(1)?;
+    Some((path[..end].parse().ok()?, &path[end + 1..]))
 }
 
 /// The names of a chain's segments, in order.

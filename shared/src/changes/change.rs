@@ -6,10 +6,12 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
+use super::manifest::SegmentManifest;
 use crate::archive::format::copy_text::{NULL, unescaped};
 
-/// The columns of a line, in their order. `operation` is `I`, `U`, `D`, `T`, or a barrier's `X`, `Z`, `C`, `R`.
-pub const COLUMNS: [&str; 8] = ["id", "xid", "at", "operation", "schema", "table", "row", "key"];
+/// The columns of a line, in their order. `operation` is `I` or `U` with the row as it is then, `D` with the row as it
+/// was, or `T` without one.
+pub const COLUMNS: [&str; 7] = ["id", "xid", "at", "operation", "schema", "table", "row"];
 
 /// The table of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,18 +75,24 @@ pub(super) fn parse_number<N: std::str::FromStr>(field: &[u8]) -> Result<N, &'st
     text.ok_or("has a number that Postgres does not write")
 }
 
-/// Names of tables, each kept once however many changes bear it.
+/// The tables of a segment, by name, with the positions of their keys' columns.
 #[derive(Debug, Default)]
-pub(super) struct Names(std::collections::HashSet<Arc<str>>);
+pub(super) struct Tables(Vec<(TableName, Vec<usize>)>);
 
-impl Names {
-    fn keep(&mut self, text: String) -> Arc<str> {
-        if let Some(known) = self.0.get(text.as_str()) {
-            return Arc::clone(known);
-        }
-        let kept: Arc<str> = text.into();
-        self.0.insert(Arc::clone(&kept));
-        kept
+impl Tables {
+    /// Those that were captured at its end. (Across the end of a capture nothing is replayed.)
+    pub(super) fn of(segment: &SegmentManifest) -> Self {
+        let known = segment.tables.iter().map(|table| {
+            let name = TableName { schema: table.schema.as_str().into(), name: table.name.as_str().into() };
+            let position = |key: &String| table.columns.iter().position(|column| column.name == *key);
+            (name, table.key.iter().filter_map(position).collect())
+        });
+        Self(known.collect())
+    }
+
+    fn find(&self, schema: &str, name: &str) -> Result<&(TableName, Vec<usize>), &'static str> {
+        let is_it = |(known, _): &&(TableName, Vec<usize>)| &*known.name == name && &*known.schema == schema;
+        self.0.iter().find(is_it).ok_or("is of a table that the manifest does not name")
     }
 }
 
@@ -102,26 +110,56 @@ pub(super) fn fields<const N: usize>(line: &[u8]) -> Result<[&[u8]; N], &'static
     if parts.next().is_none() { Ok(fields) } else { Err(SHAPE) }
 }
 
-/// Reads a stored line, without its newline. `None` for a barrier, which says nothing about rows.
+/// Reads the id, the transaction and the time of a stored line.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn place(line: &[u8]) -> Result<(i64, u64, OffsetDateTime), &'static str> {
+    let [id, xid, at, ..] = fields::<{ COLUMNS.len() }>(line)?;
+    Ok((parse_number(id)?, parse_number(xid)?, parse_instant(at)?))
+}
+
+/// Reads a stored line, without its newline.
 ///
 /// # Errors
 /// What is wrong with it, without its content.
-pub(super) fn parse(line: &[u8], names: &mut Names) -> Result<Option<Change>, &'static str> {
-    let fields = fields::<{ COLUMNS.len() }>(line)?;
-    let [id, xid, at, operation, schema, table, row, key] = fields;
-    let needed = |field: &[u8], missing: &'static str| text(field)?.ok_or(missing);
+pub(super) fn parse(line: &[u8], tables: &Tables) -> Result<Change, &'static str> {
+    let [id, xid, at, operation, schema, table, row] = fields::<{ COLUMNS.len() }>(line)?;
+    let needed = |field: &[u8]| text(field)?.ok_or("has no value where one is needed");
+    let (table, key) = tables.find(&needed(schema)?, &needed(table)?)?;
     let action = match operation {
-        b"I" | b"U" => Action::Put { row: needed(row, "puts no row")? },
-        b"D" => Action::Delete { key: needed(key, "deletes without a key")? },
+        b"I" | b"U" => Action::Put { row: needed(row)? },
+        b"D" => Action::Delete { key: key_of(&needed(row)?, key)? },
         b"T" => Action::Truncate,
-        b"X" | b"Z" | b"C" | b"R" => return Ok(None),
         _ => return Err("has an operation that is not known"),
     };
-    let table = TableName {
-        schema: names.keep(needed(schema, "names no schema")?),
-        name: names.keep(needed(table, "names no table")?),
-    };
-    Ok(Some(Change { id: parse_number(id)?, xid: parse_number(xid)?, at: parse_instant(at)?, table, action }))
+    let table = table.clone();
+    Ok(Change { id: parse_number(id)?, xid: parse_number(xid)?, at: parse_instant(at)?, table, action })
+}
+
+/// The row type's text of the columns at `positions` of a row (PostgreSQL documentation, "Composite Type Input and
+/// Output Syntax").
+fn key_of(row: &str, positions: &[usize]) -> Result<String, &'static str> {
+    const SHAPE: &str = "has a row that Postgres does not write";
+    let inner = row.strip_prefix('(').and_then(|row| row.strip_suffix(')')).ok_or(SHAPE)?;
+    let mut fields = Vec::new();
+    let (mut begin, mut quoted, mut escaped) = (0, false, false);
+    for (at, byte) in inner.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            // A quote inside quotes is doubled, which leaves and enters them again.
+            b'"' => quoted = !quoted,
+            b',' if !quoted => {
+                fields.push(&inner[begin..at]);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    fields.push(&inner[begin..]);
+    let key = positions.iter().map(|position| fields.get(*position).copied().ok_or(SHAPE));
+    Ok(format!("({})", key.collect::<Result<Vec<_>, _>>()?.join(",")))
 }
 
 /// The text of a field; `None` for null.
@@ -145,32 +183,51 @@ mod tests {
     use super::*;
     use time::macros::datetime;
 
-    fn read(line: &str) -> Result<Option<Change>, &'static str> {
-        parse(line.as_bytes(), &mut Names::default())
+    fn read(line: &str) -> Result<Change, &'static str> {
+        let tables = [("one", vec![0]), ("Ord\\er", vec![2, 0])];
+        let named = |(name, key): (&str, Vec<usize>)| {
+            (TableName { schema: "my shop".into(), name: name.into() }, key)
+        };
+        parse(line.as_bytes(), &Tables(tables.map(named).into()))
     }
 
     #[test]
     fn a_line_reads_back() {
-        let line = "7\t123\t2026-11-29 19:56:03.5+00\tU\tmy shop\tOrd\\\\er\t(1,\"a\\nb\")\t\\N";
-        let change = read(line).expect("a line").expect("a change");
+        let line = "7\t123\t2026-11-29 19:56:03.5+00\tU\tmy shop\tOrd\\\\er\t(1,\"a\\nb\",2)";
+        let change = read(line).expect("a change");
         assert_eq!((change.id, change.xid, change.at), (7, 123, datetime!(2026-11-29 19:56:03.5 UTC)));
         assert_eq!((&*change.table.schema, &*change.table.name), ("my shop", "Ord\\er"));
-        assert_eq!(change.action, Action::Put { row: "(1,\"a\nb\")".to_owned() });
-        let gone = read("8\t123\t2026-11-29 19:56:03+00\tD\tpublic\tt\t\\N\t(1)").expect("a line");
-        assert_eq!(gone.expect("a change").action, Action::Delete { key: "(1)".to_owned() });
-        assert_eq!(read("9\t1\t2026-11-29 19:56:03+00\tX\tpublic\tt\t\\N\t\\N"), Ok(None));
+        assert_eq!(change.action, Action::Put { row: "(1,\"a\nb\",2)".to_owned() });
+        let all = read("9\t1\t2026-11-29 19:56:03+00\tT\tmy shop\tone\t\\N").expect("a change");
+        assert_eq!(all.action, Action::Truncate);
+    }
+
+    #[test]
+    fn what_is_gone_has_its_key() {
+        for (row, key) in [
+            ("(1,2,3)", "(3,1)"),
+            ("(,,)", "(,)"),
+            (r#"("a,b","c""d,",e)"#, r#"(e,"a,b")"#),
+            (r#"("a\\",x,"\\"",")"#, r#"("\\"",","a\\")"#),
+        ] {
+            assert_eq!(key_of(row, &[2, 0]).as_deref(), Ok(key), "{row}");
+        }
+        for row in ["", "1,2,3", "(1,2"] {
+            assert!(key_of(row, &[2, 0]).is_err(), "{row}");
+        }
     }
 
     #[test]
     fn what_the_export_does_not_write_is_refused() {
         for line in [
             "",
-            "8\t123\t2026-11-29 19:56:03+00\tD\tpublic\tt\t\\N\t\\N",
-            "8\t123\t2026-11-29 19:56:03+00\tI\tpublic\tt\t\\N\t(1)",
-            "8\t123\t2026-11-29 19:56:03+01\tT\tpublic\tt\t\\N\t\\N",
-            "8\t123\t2026-11-29 19:56:03+00\tQ\tpublic\tt\t\\N\t\\N",
-            "x\t123\t2026-11-29 19:56:03+00\tT\tpublic\tt\t\\N\t\\N",
-            "8\t123\t2026-11-29 19:56:03+00\tT\tpublic\tt\t\\N",
+            "8\t123\t2026-11-29 19:56:03+00\tD\tmy shop\tone\t\\N",
+            "8\t123\t2026-11-29 19:56:03+00\tI\tmy shop\tone\t\\N",
+            "8\t123\t2026-11-29 19:56:03+01\tT\tmy shop\tone\t\\N",
+            "8\t123\t2026-11-29 19:56:03+00\tQ\tmy shop\tone\t\\N",
+            "8\t123\t2026-11-29 19:56:03+00\tT\tmy shop\ttwo\t\\N",
+            "x\t123\t2026-11-29 19:56:03+00\tT\tmy shop\tone\t\\N",
+            "8\t123\t2026-11-29 19:56:03+00\tT\tmy shop\tone",
         ] {
             assert!(read(line).is_err(), "{line}");
         }

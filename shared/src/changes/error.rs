@@ -3,9 +3,13 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::check::Fault;
 use crate::archive::error::{ArchiveError, Damage};
 use crate::archive::store::StoreError;
 use crate::failure::Failure;
+
+/// Faults that are named; the others are counted.
+const FAULTS_NAMED_MAX: usize = 20;
 
 /// Why changes could not be exported, read or replayed.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +83,16 @@ pub enum ChangesError {
         /// What was found.
         damage: Vec<Damage>,
     },
+    /// A check found chains that are not whole.
+    #[error(
+        "check the changes: {} of what was exported cannot be replayed: {}; instants from there on can be restored only \
+         from the next full backup on; take one now",
+        segments(.faults), faults_listed(.faults)
+    )]
+    Broken {
+        /// Everything that was found.
+        faults: Vec<Fault>,
+    },
     /// A later version wrote it.
     #[error(
         "read segment {segment_id}: its format is version {version} and this recoup reads version {known}; deploy the \
@@ -123,6 +137,7 @@ impl ChangesError {
             Self::Gap { .. } => "InstantInGap",
             Self::Barrier { .. } => "InstantAcrossDefinitionChange",
             Self::Damaged { .. } => "ChangesDamaged",
+            Self::Broken { .. } => "ChangesBroken",
             Self::FormatUnknown { .. } => "ChangesFormatUnknown",
             Self::WrongKey { .. } => "WrongKey",
             Self::Store(error) => error.error_type(),
@@ -136,6 +151,11 @@ impl From<ChangesError> for ArchiveError {
         match error {
             ChangesError::Archive(error) => error,
             ChangesError::Store(error) => Self::Store(error),
+            ChangesError::Broken { ref faults } => {
+                let named = &faults[..faults.len().min(FAULTS_NAMED_MAX)];
+                let findings = serde_json::json!({"faults": faults.len(), "segments": named});
+                Self::Other(Failure::new(error.error_type(), error.to_string()).with_findings(&findings))
+            }
             error => Self::Other(Failure::new(error.error_type(), error.to_string())),
         }
     }
@@ -144,6 +164,25 @@ impl From<ChangesError> for ArchiveError {
 impl From<ChangesError> for Failure {
     fn from(error: ChangesError) -> Self {
         ArchiveError::from(error).into()
+    }
+}
+
+fn segments(faults: &[Fault]) -> String {
+    let mut named: Vec<&str> = faults.iter().map(|fault| fault.segment_id.as_str()).collect();
+    named.dedup();
+    match named.len() {
+        1 => "1 segment".to_owned(),
+        several => format!("{several} segments"),
+    }
+}
+
+fn faults_listed(faults: &[Fault]) -> String {
+    let named =
+        faults.iter().take(FAULTS_NAMED_MAX).map(|fault| format!("{}: {}", fault.segment_id, fault.reason));
+    let named = named.collect::<Vec<_>>().join("; ");
+    match faults.len().saturating_sub(FAULTS_NAMED_MAX) {
+        0 => named,
+        more => format!("{named}; and {more} more"),
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::error::ChangesError;
 use crate::archive::inventory::{Folder, list_folders};
 use crate::archive::kind::BackupKind;
 use crate::archive::reading::Backup;
 use crate::archive::store::ObjectStore;
+
+/// A backup shows an instant within this time of the one that its name bears: its invocation lives no longer.
+const SNAPSHOT_WITHIN: Duration = Duration::minutes(15);
 
 /// Opens the newest full backup that shows an instant at or before `target`.
 ///
@@ -32,7 +35,7 @@ pub async fn newest_full_by<S: ObjectStore>(
     Err(ChangesError::BeforeFirstBackup { target, oldest })
 }
 
-/// The first full backup that began after `at`: its name, and the instant that it shows.
+/// The first full backup that shows an instant after `at`: its name, and that instant.
 ///
 /// # Errors
 /// What listing and reading its manifest come to.
@@ -41,8 +44,14 @@ pub async fn first_full_after<S: ObjectStore>(
     at: OffsetDateTime,
 ) -> Result<Option<(String, OffsetDateTime)>, ChangesError> {
     let fulls = full_backups(&**store).await?;
-    let Some(folder) = fulls.iter().find(|folder| folder.id.created_at() > at) else { return Ok(None) };
-    Ok(Some((folder.id.to_string(), instant_of(store, folder).await?)))
+    // Names are cut to the second, and the instant comes a little later still.
+    for folder in fulls.iter().filter(|folder| folder.id.created_at() + SNAPSHOT_WITHIN > at) {
+        let taken_at = instant_of(store, folder).await?;
+        if taken_at > at {
+            return Ok(Some((folder.id.to_string(), taken_at)));
+        }
+    }
+    Ok(None)
 }
 
 async fn instant_of<S: ObjectStore>(store: &Arc<S>, folder: &Folder) -> Result<OffsetDateTime, ChangesError> {

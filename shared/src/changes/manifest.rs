@@ -133,13 +133,12 @@ pub struct Barrier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BarrierKind {
-    /// Its definition was changed: columns, key, partitions, or its triggers switched.
+    /// Its definition was changed: columns, key, constraints, labels of an enum, or partitions.
     DefinitionChanged,
-    /// It was dropped.
-    Dropped,
     /// Its capture began: what was written before is not among the changes.
     CaptureBegan,
-    /// Its capture ended: what is written after is not among the changes.
+    /// Its capture ended, by release, by drop, or by its triggers being switched off: what is written after is not
+    /// among the changes.
     CaptureEnded,
 }
 

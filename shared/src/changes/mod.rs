@@ -25,15 +25,26 @@
 //! statement was by then. A transaction that another one of them depends on is always one of them, since it had
 //! committed before the other's statement ended.
 
+pub mod capture;
 pub mod chain;
 pub mod change;
+pub mod check;
+mod definitions;
 pub mod error;
+pub mod export;
 pub mod instants;
+pub mod link;
 pub mod manifest;
+mod moment;
 pub mod names;
+mod position;
+pub mod prune;
+mod removal;
 pub mod replay;
 pub mod snapshot;
 pub mod stream;
+pub mod uncaptured;
+mod window;
 
 pub use change::{Action, Change};
 pub use error::ChangesError;

@@ -137,9 +137,8 @@ impl Replay {
             table: barrier.table.clone(),
             what: match barrier.kind {
                 BarrierKind::DefinitionChanged => "was altered",
-                BarrierKind::Dropped => "was dropped",
                 BarrierKind::CaptureBegan => "began to be captured",
-                BarrierKind::CaptureEnded => "ceased to be captured",
+                BarrierKind::CaptureEnded => "was dropped, or ceased to be captured,",
             },
             at: barrier.at,
             next: next.map(|(id, taken_at)| format!("{id}, which shows {taken_at}")),
@@ -189,7 +188,7 @@ impl Replay {
 }
 
 /// Why `manifest` does not follow the segment `before`.
-fn broken_link(
+pub(super) fn broken_link(
     before: &SegmentId,
     read: Option<&SegmentManifest>,
     id: &SegmentId,

@@ -19,6 +19,22 @@ impl TransactionSnapshot {
         xid < self.xmin || (xid < self.xmax && !self.in_progress.contains(&xid))
     }
 
+    /// The oldest transaction that was in progress.
+    pub fn oldest_in_progress(&self) -> u64 {
+        self.xmin
+    }
+
+    /// The id whose low 32 bits the catalog has in `xmin`, for a transaction that had begun by this snapshot.
+    pub fn whole_id(&self, low: i64) -> u64 {
+        let low = low.cast_unsigned() & u64::from(u32::MAX);
+        let epoch = self.xmax >> 32;
+        let same = (epoch << 32) | low;
+        match same <= self.xmax {
+            true => same,
+            false => (epoch.saturating_sub(1) << 32) | low,
+        }
+    }
+
     /// Whether it sees every transaction that `other` sees.
     pub fn sees_all_of(&self, other: &Self) -> bool {
         self.xmax >= other.xmax
@@ -75,6 +91,14 @@ mod tests {
         for text in ["", "1", "1:2", "2:1:", "1:2:x", "5:9:4", "5:9:9", "-1:2:"] {
             assert!(text.parse::<TransactionSnapshot>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn half_an_id_becomes_whole() {
+        let late = snapshot("8589934600:8589934610:8589934600");
+        assert_eq!(late.whole_id(5), 8_589_934_597);
+        assert_eq!(late.whole_id(4_000_000_000), 4_294_967_296 + 4_000_000_000);
+        assert_eq!(snapshot("7:20:7").whole_id(13), 13);
     }
 
     #[test]

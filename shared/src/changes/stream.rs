@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::change::{self, COLUMNS, Change, Names, parse_instant, parse_number};
+use super::change::{self, COLUMNS, Change, Tables, parse_instant, parse_number};
 use super::error::ChangesError;
 use super::manifest::SegmentManifest;
 use super::replay::Replay;
@@ -99,7 +99,7 @@ pub fn decryption(segment: &SegmentManifest, identities: &Identities) -> Result<
 }
 
 /// Columns of these names, all text.
-fn columns(names: &[&str]) -> Vec<Column> {
+pub(super) fn columns(names: &[&str]) -> Vec<Column> {
     names.iter().map(|name| Column { name: (*name).to_owned(), data_type: "text".to_owned() }).collect()
 }
 
@@ -119,13 +119,13 @@ impl<S: ObjectStore> Reading<'_, S> {
         batches: &mpsc::Sender<Vec<Change>>,
     ) -> Result<(), ChangesError> {
         let straddling = self.straddling(target).await?;
-        let mut names = Names::default();
+        let tables = Tables::of(self.segment);
         for part in &self.segment.changes {
             let wanted = |line: &[u8]| {
-                let change = change::parse(line, &mut names)?;
-                Ok(change.filter(|change| {
-                    change.at <= target && !snapshot.sees(change.xid) && !straddling.contains(&change.xid)
-                }))
+                let change = change::parse(line, &tables)?;
+                let is_wanted =
+                    change.at <= target && !snapshot.sees(change.xid) && !straddling.contains(&change.xid);
+                Ok(is_wanted.then_some(change))
             };
             if !self.read_lines(part, &COLUMNS, wanted, Some(batches)).await? {
                 break;
@@ -142,9 +142,9 @@ impl<S: ObjectStore> Reading<'_, S> {
         }
         for part in &self.segment.straddling {
             let keep = |line: &[u8]| {
-                let fields = change::fields::<{ STRADDLING_COLUMNS.len() }>(line)?;
-                if parse_instant(fields[1])? <= target && target < parse_instant(fields[2])? {
-                    straddling.insert(parse_number(fields[0])?);
+                let [xid, first_at, last_at] = change::fields::<{ STRADDLING_COLUMNS.len() }>(line)?;
+                if parse_instant(first_at)? <= target && target < parse_instant(last_at)? {
+                    straddling.insert(parse_number(xid)?);
                 }
                 Ok(None::<Change>)
             };

@@ -51,7 +51,7 @@ const NAMES: [(&str, Rule); 12] = [
 ];
 
 /// Columns of our own tables that hold personal data, or may. The others are ids, codes and sums.
-const OURS: [(&str, &str, Rule); 8] = [
+const OURS: [(&str, &str, Rule); 9] = [
     ("customers", "email", Rule::Email),
     ("customers", "name", Rule::Name),
     ("webhook_events", "payload", Rule::Json),
@@ -60,6 +60,7 @@ const OURS: [(&str, &str, Rule); 8] = [
     ("audit_log", "reason", Rule::Text),
     ("audit_log", "before", Rule::Json),
     ("audit_log", "after", Rule::Json),
+    ("row_changes", "row_text", Rule::Text),
 ];
 
 /// Words in the names of columns that hold texts about people. A word stands alone or between underscores.
