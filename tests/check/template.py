@@ -138,12 +138,7 @@ def policies(full):
         "Restore": [
             log("Restore"),
             secrets(database, "BackupKeySecret", *(["RestoreTargetSecretArn"] if full else [])),
-            allow("s3:GetObject", [objects, "${BackupBucket.Arn}/v1/changes/*"]),
-            allow(
-                "s3:ListBucket",
-                "BackupBucket.Arn",
-                {"StringLike": {"s3:prefix": ["v1/backups/*", "v1/changes/*"]}},
-            ),
+            *reading,
             *key("kms:Decrypt"),
         ],
         "Reconcile": [log("Reconcile"), secrets(database, "StripeApiSecret"), failed],

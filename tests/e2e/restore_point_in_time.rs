@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use stack::Stack;
 
 use crate::archive_stack::{
-    archive_stack, assert_same_dump, databases_like, drop_copy, drop_database, dump_with, execute, fail, full_backup,
-    row_counts, succeed, target, texts,
+    archive_stack, assert_same_dump, databases_like, drop_copy, drop_database, dump_with, execute, fail,
+    full_backup, row_counts, succeed, target, texts,
 };
 
 /// Tables whose rows change in every way.
@@ -123,7 +123,10 @@ async fn every_instant_comes_back_as_it_was() {
 
         let restored = succeed(&stack, "restore", request(at, &copy)).await;
 
-        assert_eq!((&restored["status"], &restored["fit_for"]), (&json!("completed"), &json!(["promote", "merge"])));
+        assert_eq!(
+            (&restored["status"], &restored["fit_for"]),
+            (&json!("completed"), &json!(["promote", "merge"]))
+        );
         assert!(restored["as_of_backup"].as_array().unwrap().contains(&json!("public.loose")), "{restored}");
         assert_same_dump(dump, &dump_with(&stack, &stack.postgres.url_of(&copy), &JUDGED).await);
         let tables = restored["tables"].as_array().unwrap();
@@ -146,7 +149,11 @@ async fn one_table_goes_back_to_an_instant_and_a_look_says_how() {
     asked["dry_run"] = json!(true);
 
     let look = succeed(&stack, "restore", asked.clone()).await;
-    assert_eq!((&look["status"], &look["target_time"]), (&json!("possible"), &json!(instants[2].at)), "{look}");
+    assert_eq!(
+        (&look["status"], &look["target_time"]),
+        (&json!("possible"), &json!(instants[2].at)),
+        "{look}"
+    );
     assert!(look["changes"]["rows_max"].as_u64().unwrap() > 60, "{look}");
     assert!(!look["changes"]["segments"].as_array().unwrap().is_empty(), "{look}");
     assert_eq!(databases_like(&stack, &copy).await, Vec::<String>::new());
@@ -170,7 +177,8 @@ async fn a_recovery_point_is_restored_by_its_name() {
     execute(&stack.database_url, STEPS[0]).await;
     execute(&stack.database_url, "REFRESH MATERIALIZED VIEW public.sums").await;
     let instant = record(&stack).await;
-    let point = format!("SELECT recoup.create_recovery_point('before', 'the test goes on', '{}')", instant.at);
+    let point =
+        format!("SELECT recoup.create_recovery_point('before', 'the test goes on', '{}')", instant.at);
     execute(&stack.database_url, &point).await;
     execute(&stack.database_url, "DELETE FROM public.numbers; DELETE FROM public.accounts").await;
     export(&stack).await;
@@ -254,10 +262,12 @@ async fn a_replay_that_is_killed_goes_on_and_ends_as_it_was() {
         };
         let (reply, ()) = tokio::join!(stack.invoke("restore", request(at, &copy)), killing);
         assert!(reply.unwrap().function_error.is_some(), "{pattern}");
-        let comment = format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'");
+        let comment =
+            format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'");
         let comment = texts(stack.postgres.url(), &comment).await.remove(0);
         let restore_id = comment.split_once(", restore ").unwrap().1;
-        let restored = succeed(&stack, "restore", json!({"action": "resume", "restore_id": restore_id})).await;
+        let restored =
+            succeed(&stack, "restore", json!({"action": "resume", "restore_id": restore_id})).await;
         assert_eq!((&restored["status"], &restored["target_time"]), (&json!("completed"), &json!(at)));
         assert_same_dump(dump, &dump_with(&stack, &stack.postgres.url_of(&copy), &JUDGED).await);
         drop_copy(&stack, &restored).await;

@@ -11,7 +11,7 @@ const ESCAPE: &str = "has an escape that COPY does not write";
 ///
 /// # Errors
 /// Where it has more or fewer.
-pub(super) fn for_each_field(
+pub(crate) fn for_each_field(
     line: &[u8],
     columns: usize,
     mut take: impl FnMut(usize, &[u8]) -> Result<(), &'static str>,
