@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use recoup::archive::ArchiveError;
-use recoup::changes::instants::newest_full_by;
+use recoup::changes::instants::{newest_full_by, newest_instant};
 use recoup::db;
 use recoup::failure::Failure;
 use recoup::secrets::SecretStore;
@@ -36,6 +36,8 @@ pub(crate) enum Instant {
     Time(OffsetDateTime),
     /// By the name of a recovery point.
     Point(String),
+    /// The newest that the bucket can show.
+    Latest,
 }
 
 impl PointInTimeRequest {
@@ -47,6 +49,7 @@ impl PointInTimeRequest {
         check_tables(self.tables.as_ref())?;
         let refused = |reason: String| Err(Failure::invalid_request(format!("restore an instant: {reason}")));
         let time = match (&self.target_time, &self.recovery_point) {
+            (Some(time), None) if time == "latest" => return Ok(Instant::Latest),
             (Some(time), None) => time,
             (None, Some(name)) => return Ok(Instant::Point(name.clone())),
             _ => {
@@ -57,7 +60,7 @@ impl PointInTimeRequest {
         };
         let Ok(instant) = OffsetDateTime::parse(time, &Rfc3339) else {
             return refused(format!(
-                "target_time {time:?} is no instant with its zone; write 2026-11-21T09:30:00Z, or 2026-11-21T10:30:00.25+01:00"
+                "target_time {time:?} is no instant with its zone; write 2026-11-21T09:30:00Z, 2026-11-21T10:30:00.25+01:00, or \"latest\" for the newest that there is"
             ));
         };
         if instant > now {
@@ -79,6 +82,7 @@ impl<S: SecretStore + Sync> Restore<S> {
         let target = match request.instant(began_at)? {
             Instant::Time(instant) => instant,
             Instant::Point(name) => self.recovery_point(&name).await?,
+            Instant::Latest => newest_instant(&self.store).await?,
         };
         let asked = Asked {
             target_database: request.target_database,
