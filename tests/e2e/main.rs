@@ -15,6 +15,7 @@ mod corruption;
 mod diskless;
 mod documents;
 mod door;
+mod drill;
 mod encryption;
 mod families;
 mod formats;
