@@ -201,8 +201,8 @@ async fn instants_that_nothing_leads_to_are_refused_by_name() {
     export(&stack).await;
     full_backup(&stack).await;
     execute(&stack.database_url, STEPS[0]).await;
-    export(&stack).await;
     let good = now(&stack).await;
+    export(&stack).await;
     execute(&stack.database_url, STEPS[1]).await;
     let not_exported = now(&stack).await;
     let refused = async |at: &str, expected: &str, told: &[&str]| {
