@@ -74,9 +74,9 @@ fn apply_sql(group: &Group, truncations: &[(i64, usize)]) -> String {
     let mut sql = String::new();
     for (place, member) in group.members.iter().enumerate() {
         // The row type of the member's key, in which deletions give it.
-        let _ = write!(
+        let _ = writeln!(
             sql,
-            "CREATE TEMPORARY TABLE key_{place} ON COMMIT DROP AS SELECT {} FROM ONLY {} WITH NO DATA;\n",
+            "CREATE TEMPORARY TABLE key_{place} ON COMMIT DROP AS SELECT {} FROM ONLY {} WITH NO DATA;",
             member.key.join(", "),
             member.ident
         );
@@ -87,7 +87,7 @@ fn apply_sql(group: &Group, truncations: &[(i64, usize)]) -> String {
         if !is_alone(group) {
             fold(&mut sql, group, after, *id);
         }
-        let _ = write!(sql, "TRUNCATE ONLY {};\n", group.members[*place].ident);
+        let _ = writeln!(sql, "TRUNCATE ONLY {};", group.members[*place].ident);
         after = *id;
     }
     fold(&mut sql, group, after, i64::MAX);
