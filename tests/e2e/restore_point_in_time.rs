@@ -134,7 +134,11 @@ async fn every_instant_comes_back_as_it_was() {
         assert_eq!(of("public.untouched")["digest_equal"], true, "{restored}");
         let comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()";
         let comment = texts(&stack.postgres.url_of(&copy), comment).await.remove(0);
-        assert!(comment.starts_with("recoup staging: complete, backup "), "{comment}");
+        assert!(
+            comment.starts_with("recoup staging: complete, restore ")
+                && comment.contains("the changes up to"),
+            "{comment}"
+        );
         drop_copy(&stack, &restored).await;
     }
 }
@@ -201,8 +205,8 @@ async fn instants_that_nothing_leads_to_are_refused_by_name() {
     export(&stack).await;
     full_backup(&stack).await;
     execute(&stack.database_url, STEPS[0]).await;
-    export(&stack).await;
     let good = now(&stack).await;
+    export(&stack).await;
     execute(&stack.database_url, STEPS[1]).await;
     let not_exported = now(&stack).await;
     let refused = async |at: &str, expected: &str, told: &[&str]| {
@@ -265,7 +269,7 @@ async fn a_replay_that_is_killed_goes_on_and_ends_as_it_was() {
         let comment =
             format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'");
         let comment = texts(stack.postgres.url(), &comment).await.remove(0);
-        let restore_id = comment.split_once(", restore ").unwrap().1;
+        let restore_id = comment.split_once(", restore ").unwrap().1.split(',').next().unwrap();
         let restored =
             succeed(&stack, "restore", json!({"action": "resume", "restore_id": restore_id})).await;
         assert_eq!((&restored["status"], &restored["target_time"]), (&json!("completed"), &json!(at)));

@@ -50,14 +50,13 @@ impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { state, backup_id, .. } = self;
         write!(f, "{COMMENT}{}, ", state.as_str())?;
-        match (&self.changes_to, state) {
-            (Some(instant), _) => write!(f, "backup {backup_id} with the changes up to {instant}")?,
-            (None, State::Incomplete | State::Masked) => write!(f, "from backup {backup_id}")?,
-            (None, State::Complete | State::Part) => write!(f, "equal to backup {backup_id}")?,
+        if let Some(restore_id) = &self.restore_id {
+            write!(f, "restore {restore_id}, ")?;
         }
-        match &self.restore_id {
-            Some(restore_id) => write!(f, ", restore {restore_id}"),
-            None => Ok(()),
+        match (&self.changes_to, state) {
+            (Some(instant), _) => write!(f, "with the changes up to {instant} on backup {backup_id}"),
+            (None, State::Incomplete | State::Masked) => write!(f, "from backup {backup_id}"),
+            (None, State::Complete | State::Part) => write!(f, "equal to backup {backup_id}"),
         }
     }
 }

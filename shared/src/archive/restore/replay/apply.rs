@@ -74,9 +74,9 @@ fn apply_sql(group: &Group, truncations: &[(i64, usize)]) -> String {
     let mut sql = String::new();
     for (place, member) in group.members.iter().enumerate() {
         // The row type of the member's key, in which deletions give it.
-        let _ = write!(
+        let _ = writeln!(
             sql,
-            "CREATE TEMPORARY TABLE key_{place} ON COMMIT DROP AS SELECT {} FROM ONLY {} WITH NO DATA;\n",
+            "CREATE TEMPORARY TABLE key_{place} ON COMMIT DROP AS SELECT {} FROM ONLY {} WITH NO DATA;",
             member.key.join(", "),
             member.ident
         );
@@ -87,7 +87,7 @@ fn apply_sql(group: &Group, truncations: &[(i64, usize)]) -> String {
         if !is_alone(group) {
             fold(&mut sql, group, after, *id);
         }
-        let _ = write!(sql, "TRUNCATE ONLY {};\n", group.members[*place].ident);
+        let _ = writeln!(sql, "TRUNCATE ONLY {};", group.members[*place].ident);
         after = *id;
     }
     fold(&mut sql, group, after, i64::MAX);
@@ -104,14 +104,14 @@ fn fold(sql: &mut String, group: &Group, after: i64, before: i64) {
         let (position, ident) = (member.position, &member.ident);
         let within = format!("c.table_id = {position} AND c.id > {after} AND c.id < {before}");
         all.push(format!(
-            "SELECT c.id, {place} AS member, true AS is_there, {}
+            "SELECT c.id AS recoup_change, {place} AS recoup_member, true AS recoup_is_there, {}
             FROM {SCHEMA}.changes AS c
             CROSS JOIN LATERAL (SELECT c.content::{ident} AS row OFFSET 0) AS put
             WHERE {within} AND c.operation = 'P'",
             of("put.row")
         ));
         all.push(format!(
-            "SELECT c.id, {place} AS member, false AS is_there, {}
+            "SELECT c.id AS recoup_change, {place} AS recoup_member, false AS recoup_is_there, {}
             FROM {SCHEMA}.changes AS c
             CROSS JOIN LATERAL (SELECT c.content::pg_temp.key_{place} AS key OFFSET 0) AS gone
             WHERE {within} AND c.operation = 'D'",
@@ -123,9 +123,9 @@ fn fold(sql: &mut String, group: &Group, after: i64, before: i64) {
     let _ = write!(
         sql,
         "CREATE TEMPORARY TABLE last ON COMMIT DROP AS
-        SELECT DISTINCT ON ({key_list}) id, member, is_there, {key_list}
+        SELECT DISTINCT ON ({key_list}) recoup_change, recoup_member, recoup_is_there, {key_list}
         FROM ({}) AS change
-        ORDER BY {key_list}, id DESC;
+        ORDER BY {key_list}, recoup_change DESC;
         ANALYZE pg_temp.last;
         DELETE FROM {} AS t USING pg_temp.last AS l WHERE {};\n",
         all.join("\nUNION ALL\n"),
@@ -140,9 +140,9 @@ fn fold(sql: &mut String, group: &Group, after: i64, before: i64) {
             "INSERT INTO {ident} ({}) OVERRIDING SYSTEM VALUE
             SELECT {}
             FROM pg_temp.last AS l
-            JOIN {SCHEMA}.changes AS c ON c.table_id = {position} AND c.id = l.id
+            JOIN {SCHEMA}.changes AS c ON c.table_id = {position} AND c.id = l.recoup_change
             CROSS JOIN LATERAL (SELECT c.content::{ident} AS row OFFSET 0) AS put
-            WHERE l.member = {place} AND l.is_there;\n",
+            WHERE l.recoup_member = {place} AND l.recoup_is_there;\n",
             columns.join(", "),
             values.join(", ")
         );
