@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -41,8 +41,6 @@ pub struct Lost {
     pub instants: Vec<Recorded>,
     /// Tables that were recorded.
     pub tables: Vec<String>,
-    /// When it was destroyed.
-    pub at: Instant,
     counts: [(&'static str, u64); 5],
 }
 
@@ -114,7 +112,6 @@ impl Business {
         }
         tokio::time::sleep(Duration::from_millis(self.random.random_range(0..400))).await;
         let database = drop_database(&self.stack).await?;
-        let at = Instant::now();
         // Stripe would go on sending for days: it may wait until somebody is there again.
         self.stack.stripe.pause_deliveries();
         self.over.store(true, Ordering::Relaxed);
@@ -130,7 +127,7 @@ impl Business {
             ("exports", u64::from(self.exporter.await.map_err(gone)?)),
             ("recovery points", u64::from(self.operator.await.map_err(gone)?)),
         ];
-        Ok(Lost { tables: self.recorder.tables, stack: self.stack, database, instants, at, counts })
+        Ok(Lost { tables: self.recorder.tables, stack: self.stack, database, instants, counts })
     }
 }
 

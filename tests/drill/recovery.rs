@@ -6,6 +6,7 @@ use recoup::db;
 use recoup::events::inbox::{Source, session_options};
 use recoup::events::receive::{Accounts, Outcome, Rules, receive};
 use recoup::stripe::Client;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use stack::records::Records;
@@ -148,8 +149,8 @@ async fn undisturbed(stack: &Stack) -> Result<Records> {
     let database = stack.postgres.migrated_database().await?;
     let options = session_options(db::options(database.url(), "drill").map_err(|error| failed(&error))?);
     let mut connection = db::connect(&options).await.map_err(|error| failed(&error))?;
-    let lines =
-        Client::impatient(stack.stripe.api_base(), stack.stripe.api_key().into(), Duration::from_secs(3));
+    let key: SecretString = stack.stripe.api_key().into();
+    let lines = Client::impatient(stack.stripe.api_base(), key.into(), Duration::from_secs(3));
     let rules = Rules { livemode: false, accounts: Accounts::None };
     for event in stack.stripe.events() {
         let body = event.to_string();
