@@ -10,7 +10,14 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Processor time that a process has used, user and system.
 pub fn cpu(pid: u32) -> Result<Duration> {
-    Ok(TICK * stat(pid)?[11..13].iter().sum::<u32>())
+    let (user, system) = cpu_by_mode(pid)?;
+    Ok(user + system)
+}
+
+/// The same: its own, and the kernel's for it.
+pub fn cpu_by_mode(pid: u32) -> Result<(Duration, Duration)> {
+    let fields = stat(pid)?;
+    Ok((TICK * fields[11], TICK * fields[12]))
 }
 
 /// The same with that of its children that have ended.
