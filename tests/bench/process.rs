@@ -16,8 +16,8 @@ pub fn cpu(pid: u32) -> Result<Duration> {
 
 /// The same: its own, and the kernel's for it.
 pub fn cpu_by_mode(pid: u32) -> Result<(Duration, Duration)> {
-    let stat = stat(pid)?;
-    Ok((TICK * stat[11], TICK * stat[12]))
+    let fields = stat(pid)?;
+    Ok((TICK * fields[11], TICK * fields[12]))
 }
 
 /// The same with that of its children that have ended.

@@ -176,6 +176,8 @@ impl Applier<'_> {
         let table = quote_qualified(&name.schema, &name.name);
         let is_it = |table: &&CapturedTable| table.schema == *name.schema && table.name == *name.name;
         let key = &self.captured.iter().find(is_it).unwrap().key;
+        // A restore makes triggers when all rows are there.
+        run(connection, &format!("ALTER TABLE {table} DISABLE TRIGGER ALL")).await;
         let columns: Vec<String> = sqlx::query_scalar(
             "SELECT attname::text FROM pg_catalog.pg_attribute
             WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
