@@ -55,7 +55,7 @@ const STEPS: [&str; 6] = [
 ];
 
 /// What the application has and what the database is, to the byte; and one of our tables.
-const JUDGED: [&str; 2] = ["--schema=public", "--table=recoup.customers"];
+const JUDGED: [&str; 2] = ["--table=public.*", "--table=recoup.customers"];
 
 struct Instant {
     at: String,

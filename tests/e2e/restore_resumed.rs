@@ -135,7 +135,7 @@ async fn a_restore_that_is_killed_in_every_phase_goes_on_and_ends_equal() {
     let comment = texts(stack.postgres.url(), &comment).await.remove(0);
     let restore_id = comment.split_once(", restore ").unwrap().1.split(',').next().unwrap();
     let resume = json!({"action": "resume", "restore_id": restore_id});
-    for pattern in ["COPY .*bulk", "one_paused", "three_paused", "^COPY \\(SELECT"] {
+    for pattern in ["COPY .*bulk", "one_paused", "two_paused", "^COPY \\(SELECT"] {
         assert_eq!(killed_at(&stack, resume.clone(), &copy, pattern).await, None, "{pattern}");
     }
     let reply = succeed(&stack, "restore", resume).await;

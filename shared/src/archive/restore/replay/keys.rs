@@ -13,6 +13,8 @@ pub(super) struct Member {
     pub(super) position: usize,
     /// Its name in SQL.
     pub(super) ident: String,
+    /// Whether it has rows in its partitions alone.
+    pub(super) is_partitioned: bool,
     /// The columns of its key, as SQL.
     pub(super) key: Vec<String>,
     /// The columns that are stored, as SQL: generated ones compute themselves.
@@ -79,6 +81,7 @@ pub(super) async fn groups(
         let member = Member {
             position,
             ident,
+            is_partitioned: rows[0].get("is_partitioned"),
             key: table.key.iter().map(|column| quote_ident(column)).collect(),
             columns: rows
                 .iter()

@@ -2,6 +2,7 @@
 SELECT
     a.attname::text AS name,
     a.attgenerated = '' AS is_stored,
+    r.relkind = 'p' AS is_partitioned,
     coalesce(
         -- A type of an extension has its own equality, which no search_path finds here.
         (
@@ -18,13 +19,14 @@ SELECT
         'OPERATOR(pg_catalog.=)'
     ) AS equal,
     ARRAY(
-        SELECT format('"%s"."%s"', replace(n.nspname, '"', '""'), replace(r.relname, '"', '""'))
+        SELECT format('"%s"."%s"', replace(n.nspname, '"', '""'), replace(c.relname, '"', '""'))
         FROM pg_catalog.pg_partition_ancestors($1::regclass) WITH ORDINALITY AS p (relation, place)
-        JOIN pg_catalog.pg_class AS r ON r.oid = p.relation
-        JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace
+        JOIN pg_catalog.pg_class AS c ON c.oid = p.relation
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         ORDER BY p.place
     ) AS ancestors
 FROM pg_catalog.pg_attribute AS a
+JOIN pg_catalog.pg_class AS r ON r.oid = a.attrelid
 JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
 WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
