@@ -18,14 +18,14 @@ use super::kind::BackupKind;
 use super::manifest::{Manifest, PartEntry};
 use super::names::BackupId;
 use super::part::{Destination, write_part};
-use super::plan::{TablePlan, plan};
+use super::plan::{TablePlan, plan, prove_held};
 use super::record::{BackupRecord, record};
 use super::scheduled;
 use super::schema::SchemaSelection;
 use super::seal::{SealFacts, seal};
 use super::selection::{Chosen, Selection, choose};
 use super::session::open_reading;
-use super::store::{ObjectStore, OpenUploads};
+use super::store::{ObjectStore, OpenUploads, StoreError, StoreErrorKind};
 use super::summary::ListedBackup;
 
 /// What is kept back of the invocation's time to give up cleanly.
@@ -166,6 +166,11 @@ impl<S: ObjectStore> BackupSource<S> {
             if let Some(backup) = deliveries.iter().find_map(Folder::listed) {
                 return Ok(Run::Duplicate(backup));
             }
+            if claimed && deliveries.iter().any(|folder| folder.id == *backup_id) {
+                let operation = format!("begin backup {backup_id}");
+                let reason = "another delivery began it in this very second, and did not come to its end";
+                return Err(StoreError::new(StoreErrorKind::Taken, operation, reason).into());
+            }
             if !claimed {
                 return Ok(Run::Running(deliveries.last().map(|folder| folder.id.clone())));
             }
@@ -203,6 +208,7 @@ impl<S: ObjectStore> BackupSource<S> {
         tracing::info!(backup_id = %destination.backup_id, tables = plan.tables.len(), "backup planned");
 
         let parts = self.write_parts(destination, &plan.snapshot.id, &plan.tables).await?;
+        prove_held(holder).await?;
         let entry = chosen.map(|Chosen { entry, .. }| entry);
         seal(destination, plan, parts, SealFacts { selection: entry, ..facts }).await
     }

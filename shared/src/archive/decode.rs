@@ -265,6 +265,7 @@ mod tests {
             bytes_raw: encoded.bytes_raw,
             bytes_stored: encoded.bytes_stored,
             sha256: hex::encode(encoded.sha256),
+            composite_sha256: None,
         };
         Stored { format, bytes, entry, decryption }
     }

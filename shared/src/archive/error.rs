@@ -80,7 +80,7 @@ pub enum ArchiveError {
     },
     /// The backup was written by a later version in a format that this one does not know.
     #[error(
-        "read backup {backup_id}: its format is version {version} and this recoup reads version {known}; deploy the version that wrote it"
+        "read backup {backup_id}: its format is version {version} and this recoup reads up to version {known}; deploy the version that wrote it"
     )]
     FormatUnknown {
         /// The backup.

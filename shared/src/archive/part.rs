@@ -18,7 +18,7 @@ use super::manifest::PartEntry;
 use super::names::BackupId;
 use super::plan::TablePlan;
 use super::read_rows::read_rows;
-use super::store::{ObjectStore, OpenUploads, upload_stream};
+use super::store::{CompositeSha256, ObjectStore, OpenUploads, Uploaded, upload_stream};
 
 /// Batches of rows, and chunks of stored bytes, that wait between two stages.
 const WAITING: usize = 2;
@@ -75,12 +75,16 @@ pub async fn write_part<S: ObjectStore>(
     read?;
     let stored = uploaded?;
     let encoded = encoded.map_err(|_| interrupted())??;
-    stored.ok_or_else(interrupted)?;
+    let composite = match stored {
+        Uploaded::Whole => None,
+        Uploaded::InPieces(composite) => Some(composite),
+        Uploaded::CutOff => return Err(interrupted()),
+    };
     destination.progress.part_done(table.part_bytes());
-    Ok(entry(key, &encoded))
+    Ok(entry(key, &encoded, composite))
 }
 
-fn entry(key: String, encoded: &Encoded) -> PartEntry {
+fn entry(key: String, encoded: &Encoded, composite_sha256: Option<CompositeSha256>) -> PartEntry {
     PartEntry {
         key,
         rows: encoded.digest.rows,
@@ -88,5 +92,6 @@ fn entry(key: String, encoded: &Encoded) -> PartEntry {
         bytes_raw: encoded.bytes_raw,
         bytes_stored: encoded.bytes_stored,
         sha256: hex::encode(encoded.sha256),
+        composite_sha256,
     }
 }

@@ -181,6 +181,15 @@ pub async fn plan_tables(
     Ok(planned.collect())
 }
 
+/// Proves that the transaction that [`plan`] began still stands, so that nobody could drop, alter or empty a table
+/// while its parts were read: a session that reads locks a table at its first part of it, and not before.
+///
+/// # Errors
+/// [`ArchiveError::Database`]: what was read may be of several instants.
+pub async fn prove_held(connection: &mut PgConnection) -> Result<(), ArchiveError> {
+    run(connection, "hold the snapshot and the locks of the tables", "SELECT").await
+}
+
 fn count(value: Option<i64>) -> u64 {
     value.and_then(|value| u64::try_from(value).ok()).unwrap_or_default()
 }

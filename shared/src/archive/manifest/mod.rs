@@ -17,9 +17,13 @@ use time::OffsetDateTime;
 use super::digest::{RowSum, TableDigest};
 use super::format::TableFormat;
 use super::schema::{ObjectKind, Phase};
+use super::store::CompositeSha256;
 
-/// The format that this version writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format that this version writes. Since 2 a part that went up in pieces says what the store keeps of it.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The oldest format that this version reads.
+pub const FORMAT_VERSION_OLDEST: u32 = 1;
 
 /// The manifest's own name in the backup's folder.
 pub const MANIFEST: &str = "manifest.json";
@@ -284,6 +288,22 @@ pub struct PartEntry {
     pub bytes_stored: u64,
     /// SHA-256 of the stored bytes, in hex.
     pub sha256: String,
+    /// What the store keeps of an object that went up in pieces; absent where it went up in one request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub composite_sha256: Option<CompositeSha256>,
+}
+
+/// What the manifest promises of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promise<'m> {
+    /// Key inside the backup's folder.
+    pub key: &'m str,
+    /// Size as stored.
+    pub bytes_stored: u64,
+    /// SHA-256 of the stored bytes, in hex.
+    pub sha256: &'m str,
+    /// What the store keeps of it, where it went up in pieces.
+    pub composite_sha256: Option<CompositeSha256>,
 }
 
 impl PartEntry {
@@ -361,16 +381,23 @@ impl Manifest {
 
     /// Every object that belongs to the backup besides the manifest: key and stored size.
     pub fn objects(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.checksums().map(|(key, bytes, _)| (key, bytes))
+        self.promises().map(|promise| (promise.key, promise.bytes_stored))
     }
 
-    /// The same with the SHA-256 of the stored bytes.
-    pub fn checksums(&self) -> impl Iterator<Item = (&str, u64, &str)> {
-        let singles = [&self.schema.object, &self.instructions, &self.summary]
-            .map(|object| (object.key.as_str(), object.bytes_stored, object.sha256.as_str()));
-        let parts = self.tables.iter().flat_map(|table| &table.parts);
-        singles
-            .into_iter()
-            .chain(parts.map(|part| (part.key.as_str(), part.bytes_stored, part.sha256.as_str())))
+    /// The same with their checksums.
+    pub fn promises(&self) -> impl Iterator<Item = Promise<'_>> {
+        let singles = [&self.schema.object, &self.instructions, &self.summary].map(|object| Promise {
+            key: &object.key,
+            bytes_stored: object.bytes_stored,
+            sha256: &object.sha256,
+            composite_sha256: None,
+        });
+        let parts = self.tables.iter().flat_map(|table| &table.parts).map(|part| Promise {
+            key: &part.key,
+            bytes_stored: part.bytes_stored,
+            sha256: &part.sha256,
+            composite_sha256: part.composite_sha256,
+        });
+        singles.into_iter().chain(parts)
     }
 }

@@ -1,6 +1,9 @@
 //! S3, and what speaks its protocol.
 
+use std::time::{Duration, Instant};
+
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart};
@@ -10,29 +13,59 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::{ListedObject, ObjectReader, ObjectStore, Piece, StoreError, StoreErrorKind, StoredChecksum};
+use super::{
+    CompositeSha256, ListedObject, ObjectReader, ObjectStore, Piece, StoreError, StoreErrorKind,
+    StoredChecksum,
+};
 use crate::config::Env;
+
+/// How long a store may take to answer a request, if nothing else is configured.
+const PATIENCE_SECONDS: u64 = 30;
+
+/// What has to come of an object, on average, within the patience: less is no network that a backup can be read over.
+const BYTES_PER_PATIENCE: u64 = 64 * 1024;
+
+/// How long opening a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One bucket.
 #[derive(Clone)]
 pub struct S3Store {
     pub(super) client: Client,
     pub(super) bucket: String,
+    patience: Duration,
 }
 
 impl S3Store {
     /// The bucket named by `BACKUP_BUCKET`; `S3_FORCE_PATH_STYLE=true` for stores without a host name for
-    /// each bucket.
+    /// each bucket. `S3_ANSWER_SECONDS` is how long the store may take to answer a request before it is asked again
+    /// (default 30).
     pub fn from_env(env: &mut Env, config: &aws_config::SdkConfig) -> Self {
         let bucket = env.required("BACKUP_BUCKET");
         let force_path_style = env.parsed("S3_FORCE_PATH_STYLE", false);
-        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(force_path_style).build();
-        Self::new(Client::from_conf(config), bucket)
+        let patience = Duration::from_secs(env.parsed("S3_ANSWER_SECONDS", PATIENCE_SECONDS).max(1));
+        // The SDK repeats what times out, and by itself it waits for an answer without end.
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(patience).build();
+        let config = aws_sdk_s3::config::Builder::from(config)
+            .force_path_style(force_path_style)
+            .timeout_config(timeouts)
+            .build();
+        Self { client: Client::from_conf(config), bucket, patience }
     }
 
     /// A bucket behind a client.
     pub fn new(client: Client, bucket: String) -> Self {
-        Self { client, bucket }
+        Self { client, bucket, patience: Duration::from_secs(PATIENCE_SECONDS) }
+    }
+
+    /// Whether the object stands with this size. Nobody else writes into the folder of a backup: what stands there was
+    /// stored by a request whose answer was lost, and which was then repeated. (Its content is the manifest's word
+    /// against the store's: this function may not read it.)
+    async fn stands(&self, key: &str, bytes: u64) -> bool {
+        let mut stands = false;
+        let listed = self.list(key, |object| stands |= object.key == key && object.bytes == bytes).await;
+        listed.is_ok() && stands
     }
 
     pub(super) fn error<E>(&self, operation: &str, key: &str, error: &SdkError<E>) -> StoreError
@@ -84,17 +117,22 @@ impl ObjectStore for S3Store {
     type Reader = S3Reader;
 
     async fn put_new(&self, key: &str, body: Bytes, sha256: [u8; 32]) -> Result<(), StoreError> {
-        self.client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .if_none_match("*")
-            .checksum_sha256(BASE64.encode(sha256))
-            .body(ByteStream::from(body))
-            .send()
-            .await
-            .map_err(|error| self.error("store", key, &error))?;
-        Ok(())
+        let bytes = body.len() as u64;
+        let answer = send_proven(|| {
+            self.client
+                .put_object()
+                .bucket(&self.bucket)
+                .key(key)
+                .if_none_match("*")
+                .checksum_sha256(BASE64.encode(sha256))
+                .body(ByteStream::from(body.clone()))
+                .send()
+        });
+        match answer.await.map_err(|error| self.error("store", key, &error)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind == StoreErrorKind::Taken && self.stands(key, bytes).await => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn begin_upload(&self, key: &str) -> Result<String, StoreError> {
@@ -120,32 +158,39 @@ impl ObjectStore for S3Store {
         number: i32,
         body: Bytes,
     ) -> Result<Piece, StoreError> {
-        let sha256_base64 = BASE64.encode(Sha256::digest(&body));
-        let output = self
-            .client
-            .upload_part()
-            .bucket(&self.bucket)
-            .key(key)
-            .upload_id(upload_id)
-            .part_number(number)
-            .checksum_sha256(&sha256_base64)
-            .body(ByteStream::from(body))
-            .send()
-            .await
-            .map_err(|error| self.error("store a piece of", key, &error))?;
-        Ok(Piece { number, etag: output.e_tag, sha256_base64 })
+        let (sha256, bytes) = (Sha256::digest(&body), body.len() as u64);
+        let answer = send_proven(|| {
+            self.client
+                .upload_part()
+                .bucket(&self.bucket)
+                .key(key)
+                .upload_id(upload_id)
+                .part_number(number)
+                .checksum_sha256(BASE64.encode(sha256))
+                .body(ByteStream::from(body.clone()))
+                .send()
+        });
+        let output = answer.await.map_err(|error| self.error("store a piece of", key, &error))?;
+        Ok(Piece { number, etag: output.e_tag, sha256: sha256.into(), bytes })
     }
 
-    async fn complete_upload(&self, key: &str, upload_id: &str, pieces: &[Piece]) -> Result<(), StoreError> {
+    async fn complete_upload(
+        &self,
+        key: &str,
+        upload_id: &str,
+        pieces: &[Piece],
+    ) -> Result<CompositeSha256, StoreError> {
+        let composite = CompositeSha256::of(pieces.iter().map(|piece| piece.sha256));
         let parts = pieces.iter().map(|piece| {
             CompletedPart::builder()
                 .part_number(piece.number)
                 .set_e_tag(piece.etag.clone())
-                .checksum_sha256(&piece.sha256_base64)
+                .checksum_sha256(BASE64.encode(piece.sha256))
                 .build()
         });
         let upload = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
-        self.client
+        let answer = self
+            .client
             .complete_multipart_upload()
             .bucket(&self.bucket)
             .key(key)
@@ -153,21 +198,38 @@ impl ObjectStore for S3Store {
             .if_none_match("*")
             .multipart_upload(upload)
             .send()
-            .await
-            .map_err(|error| self.error("finish storing", key, &error))?;
-        Ok(())
+            .await;
+        let kept = match answer.map_err(|error| self.error("finish storing", key, &error)) {
+            Ok(output) => output.checksum_sha256.as_deref().and_then(checksum_of),
+            // Asked again, stores say that the key is taken, or that they know no such upload.
+            Err(_) if self.stands(key, pieces.iter().map(|piece| piece.bytes).sum()).await => None,
+            Err(error) => return Err(error),
+        };
+        match kept {
+            Some(StoredChecksum::OfPieces(kept)) if kept != composite => Err(StoreError::new(
+                StoreErrorKind::ChecksumMismatch,
+                format!("finish storing s3://{}/{key}", self.bucket),
+                format!("the store has checksum {kept} of what was sent with {composite}"),
+            )),
+            _ => Ok(composite),
+        }
     }
 
     async fn abort_upload(&self, key: &str, upload_id: &str) -> Result<(), StoreError> {
-        self.client
+        let answer = self
+            .client
             .abort_multipart_upload()
             .bucket(&self.bucket)
             .key(key)
             .upload_id(upload_id)
             .send()
-            .await
-            .map_err(|error| self.error("give up storing", key, &error))?;
-        Ok(())
+            .await;
+        match answer.map_err(|error| self.error("give up storing", key, &error)) {
+            Ok(_) => Ok(()),
+            // It is gone.
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn checksum(&self, key: &str) -> Result<StoredChecksum, StoreError> {
@@ -180,7 +242,8 @@ impl ObjectStore for S3Store {
             .send()
             .await
             .map_err(|error| self.error("ask for the checksum of", key, &error))?;
-        Ok(output.checksum_sha256.as_deref().map_or(StoredChecksum::Unknown, checksum_of))
+        let known = output.checksum_sha256.as_deref().and_then(checksum_of);
+        Ok(known.unwrap_or(StoredChecksum::Unknown))
     }
 
     async fn open(&self, key: &str) -> Result<S3Reader, StoreError> {
@@ -201,6 +264,8 @@ impl ObjectStore for S3Store {
             bytes,
             bytes_read: 0,
             reopens_left: REOPENS_MAX,
+            waited: Duration::ZERO,
+            bytes_since: 0,
         })
     }
 
@@ -221,13 +286,27 @@ impl ObjectStore for S3Store {
     }
 }
 
-/// S3 writes the checksum of an upload in pieces as `<base64>-<pieces>` (Amazon S3 User Guide, "Checking object
-/// integrity").
-fn checksum_of(header: &str) -> StoredChecksum {
-    match BASE64.decode(header) {
-        Ok(digest) => StoredChecksum::Sha256(hex::encode(digest)),
-        Err(_) => StoredChecksum::OfPieces,
+/// Sends a body, and sends it once more where the store says that what arrived is not what was sent: the SDK repeats
+/// what the network or the store fails at, and takes this for the sender's mistake.
+async fn send_proven<T, E, F>(send: impl Fn() -> F) -> Result<T, SdkError<E>>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    F: Future<Output = Result<T, SdkError<E>>>,
+{
+    match send().await {
+        Err(error) if kind_of(error.code(), None) == StoreErrorKind::ChecksumMismatch => send().await,
+        answer => answer,
     }
+}
+
+/// S3 writes the checksum of an upload in pieces as `<base64>-<pieces>` (Amazon S3 User Guide, "Checking object
+/// integrity"). `None` for what is neither that nor a SHA-256.
+fn checksum_of(header: &str) -> Option<StoredChecksum> {
+    if let Ok(composite) = header.parse() {
+        return Some(StoredChecksum::OfPieces(composite));
+    }
+    let digest = BASE64.decode(header).ok().filter(|digest| digest.len() == 32)?;
+    Some(StoredChecksum::Sha256(hex::encode(digest)))
 }
 
 /// How often an answer that breaks off is asked for again, from where it broke off.
@@ -242,6 +321,9 @@ pub struct S3Reader {
     bytes: u64,
     bytes_read: u64,
     reopens_left: u32,
+    /// How long the store was waited for since an answer or a patience began, and what came meanwhile.
+    waited: Duration,
+    bytes_since: u64,
 }
 
 impl S3Reader {
@@ -265,7 +347,24 @@ impl S3Reader {
             return Err(StoreError::new(StoreErrorKind::Unavailable, operation, reason));
         }
         self.body = output.body;
+        (self.waited, self.bytes_since) = (Duration::ZERO, 0);
         Ok(())
+    }
+
+    /// The next bytes of the answer; a reason where it breaks off or crawls. Only the time in which the store is waited
+    /// for counts: whoever takes the bytes may be slow.
+    async fn receive(&mut self) -> Result<Option<Bytes>, String> {
+        let (began, left) = (Instant::now(), self.store.patience.saturating_sub(self.waited));
+        let Ok(received) = tokio::time::timeout(left, self.body.try_next()).await else {
+            return Err(format!("the store sent {} bytes in {:?}", self.bytes_since, self.store.patience));
+        };
+        self.waited += began.elapsed();
+        let chunk = received.map_err(|error| DisplayErrorContext(&error).to_string())?;
+        self.bytes_since += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        if self.bytes_since >= BYTES_PER_PATIENCE {
+            (self.waited, self.bytes_since) = (Duration::ZERO, 0);
+        }
+        Ok(chunk)
     }
 }
 
@@ -276,14 +375,14 @@ impl ObjectReader for S3Reader {
 
     async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         loop {
-            let reason = match self.body.try_next().await {
+            let reason = match self.receive().await {
                 Ok(Some(chunk)) => {
                     self.bytes_read += chunk.len() as u64;
                     return Ok(Some(chunk));
                 }
                 Ok(None) if self.bytes_read >= self.bytes => return Ok(None),
                 Ok(None) => "the answer ended early".to_owned(),
-                Err(error) => DisplayErrorContext(&error).to_string(),
+                Err(reason) => reason,
             };
             if self.reopens_left == 0 {
                 let operation = format!("read s3://{}/{}", self.store.bucket, self.key);
@@ -310,8 +409,10 @@ mod tests {
     fn a_checksum_of_pieces_is_not_taken_for_the_contents() {
         let digest = Sha256::digest(b"recoup");
         let whole = BASE64.encode(digest);
-        assert_eq!(checksum_of(&whole), StoredChecksum::Sha256(hex::encode(digest)));
-        assert_eq!(checksum_of(&format!("{whole}-3")), StoredChecksum::OfPieces);
+        assert_eq!(checksum_of(&whole), Some(StoredChecksum::Sha256(hex::encode(digest))));
+        let composite = CompositeSha256::of([digest.into()]);
+        assert_eq!(checksum_of(&composite.to_string()), Some(StoredChecksum::OfPieces(composite)));
+        assert_eq!(checksum_of("AAAAAA=="), None);
     }
 
     #[test]
