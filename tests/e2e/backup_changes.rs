@@ -14,7 +14,7 @@ use crate::archive_stack::{
 };
 
 /// The table that goes up in pieces comes first, so that the rest is still to be read when its first piece waits; it
-/// is read by two connections, a part each.
+/// is read by two connections, a part each. Whoever waits to alter one of the others comes before them.
 const TABLES: &str = "
     CREATE TABLE public.a_large (a int, b text, c text DEFAULT 'c');
     ALTER TABLE public.a_large ALTER b SET STORAGE PLAIN;

@@ -10,7 +10,8 @@ use stack::gate::{Count, Gate, Stop};
 use stack::lambda::Reply;
 
 use crate::archive_stack::{
-    archive_stack, databases_like, drop_copy, drop_database, execute, id_of, restore_copy, succeed, target,
+    archive_stack, databases_like, drop_copy, drop_database, execute, id_of, restore_copy, rows_where, succeed,
+    target,
 };
 
 /// One table goes up in pieces, others in one request.
@@ -109,13 +110,16 @@ async fn a_backup_whose_connection_is_cut_anywhere_is_whole_or_none() {
 async fn a_restore_whose_connection_is_cut_anywhere_is_whole_or_leaves_nothing() {
     let (stack, gate) = gated().await;
     let backup_id = id_of(&succeed(&stack, "backup", json!({"backup_type": "full"})).await);
-    let (mut failed, mut restored) = (0, 0);
     gate.arm(Count::Bytes, u64::MAX, Stop::Cut);
     let (reply, _) = restore_copy(&stack, &backup_id).await;
     let total = gate.seen();
+    let result = |reply: &Value| reply["difference_to_production"]["result"].clone();
+    assert_eq!(result(&reply), "equal", "{reply}");
     drop_copy(&stack, &reply).await;
 
-    for at in spread(total, 10, 5) {
+    // The rows go by three times: into the copy, out of it to be proven, and out of production to be compared.
+    let (mut failed, mut not_compared) = (0, 0);
+    for at in spread(total, 12, 5) {
         let copy = target("cut");
         let request =
             json!({"action": "backup_restore", "backup_id": backup_id, "target_database": copy});
@@ -124,15 +128,27 @@ async fn a_restore_whose_connection_is_cut_anywhere_is_whole_or_leaves_nothing()
         if reply.function_error.is_some() {
             assert_unavailable(&reply, &place);
             assert_eq!(databases_like(&stack, &copy).await, Vec::<String>::new(), "{place}: {}", reply.payload);
+            assert_eq!(not_compared, 0, "{place}: the copy was proven at an earlier byte");
             failed += 1;
-        } else {
-            drop_database(&stack, &copy).await;
-            restored += 1;
+            continue;
         }
+        // The copy was whole before: what is missing is the look at production, and the reply says so.
+        let found = result(&reply.payload);
+        if found != "equal" {
+            assert_eq!(found, "production unreachable", "{place}: {}", reply.payload);
+            not_compared += 1;
+        }
+        for table in ["public.large", "public.small"] {
+            let url = stack.postgres.url_of(&copy);
+            let (there, here) =
+                (rows_where(&url, table, "true").await, rows_where(&stack.database_url, table, "true").await);
+            assert!(there == here, "{place}: {table} differs");
+        }
+        drop_database(&stack, &copy).await;
     }
-    assert!(failed >= 8, "{failed} failed, {restored} were restored");
+    assert!(failed >= 8 && not_compared >= 3, "{failed} failed, {not_compared} were not compared");
     let (reply, _) = restore_copy(&stack, &backup_id).await;
-    assert_eq!(reply["difference_to_production"]["result"], "equal", "{reply}");
+    assert_eq!(result(&reply), "equal", "{reply}");
     drop_copy(&stack, &reply).await;
 }
 

@@ -18,6 +18,7 @@ use super::manifest::PartEntry;
 use super::names::BackupId;
 use super::plan::TablePlan;
 use super::read_rows::read_rows;
+use super::stop::Stop;
 use super::store::{CompositeSha256, ObjectStore, OpenUploads, Uploaded, upload_stream};
 
 /// Batches of rows, and chunks of stored bytes, that wait between two stages.
@@ -37,12 +38,15 @@ pub struct Destination<S> {
     pub uploads: OpenUploads,
     /// How far it has come.
     pub progress: Arc<Progress>,
+    /// Whether it is to end.
+    pub stop: Stop,
 }
 
 /// Reads part `number` of `table` from a session at the backup's snapshot and stores it.
 ///
 /// # Errors
-/// Of the stage that failed first; then `connection` must not be used again.
+/// Of the stage that failed first, or [`ArchiveError::Interrupted`] where it was asked to stop; then `connection` must not
+/// be used again. What was under way at the store has ended.
 pub async fn write_part<S: ObjectStore>(
     connection: &mut PgConnection,
     destination: &Arc<Destination<S>>,
@@ -63,15 +67,22 @@ pub async fn write_part<S: ObjectStore>(
     let sql = table.copy_out_sql(table.parts[number]);
     let name = table.qualified_name();
     let whole_key = destination.backup_id.key(&key);
+    let interrupted =
+        || ArchiveError::Interrupted { operation: format!("back up table {name}, part {number}") };
+    let progress = |rows, bytes| destination.progress.read(rows, bytes);
+    let reading = async {
+        tokio::select! {
+            read = read_rows(connection, &name, &sql, batches_in, progress) => read,
+            () = destination.stop.asked() => Err(interrupted()),
+        }
+    };
     let (read, encoded, uploaded) = tokio::join!(
-        read_rows(connection, &name, &sql, batches_in, |rows, bytes| destination.progress.read(rows, bytes)),
+        reading,
         encoder,
         upload_stream(&*destination.store, &destination.uploads, &whole_key, stored_out),
     );
 
     // A stage that ends early makes its neighbours end too: the one with a reason of its own began it.
-    let interrupted =
-        || ArchiveError::Interrupted { operation: format!("back up table {name}, part {number}") };
     read?;
     let stored = uploaded?;
     let encoded = encoded.map_err(|_| interrupted())??;

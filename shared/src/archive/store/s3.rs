@@ -124,6 +124,8 @@ impl ObjectStore for S3Store {
                 .bucket(&self.bucket)
                 .key(key)
                 .if_none_match("*")
+                // A bucket with Object Lock wants to be told of the checksum in so many words.
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
                 .checksum_sha256(BASE64.encode(sha256))
                 .body(ByteStream::from(body.clone()))
                 .send()
@@ -166,6 +168,7 @@ impl ObjectStore for S3Store {
                 .key(key)
                 .upload_id(upload_id)
                 .part_number(number)
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
                 .checksum_sha256(BASE64.encode(sha256))
                 .body(ByteStream::from(body.clone()))
                 .send()
