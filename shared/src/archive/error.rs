@@ -150,6 +150,20 @@ pub enum ArchiveError {
         /// What Postgres said, without the rows that it may have quoted.
         reason: DatabaseReason,
     },
+    /// An older server refused what a newer one wrote.
+    #[error(
+        "{operation}: Postgres {server} refused what Postgres {backup} wrote ({reason}); restore it on Postgres {backup} or later"
+    )]
+    NewerPostgres {
+        /// Operation and object.
+        operation: String,
+        /// What Postgres said.
+        reason: DatabaseReason,
+        /// Major version that the backup is of.
+        backup: i32,
+        /// Major version of the server.
+        server: i32,
+    },
     /// The bucket refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -221,6 +235,7 @@ impl ArchiveError {
             Self::PruneRefused(_) => "PruneRefused",
             Self::ClockSkew(_) => "ClockSkew",
             Self::Database { reason, .. } => reason.error_type(),
+            Self::NewerPostgres { .. } => "NewerPostgresNeeded",
             Self::Store(error) => error.error_type(),
             Self::Encryption { .. } => "EncryptionFailed",
             Self::Interrupted { .. } => "Interrupted",
@@ -303,6 +318,11 @@ impl DatabaseReason {
     /// Whether Postgres gave this SQLSTATE.
     pub fn is(&self, sqlstate: &str) -> bool {
         self.sqlstate.as_deref() == Some(sqlstate)
+    }
+
+    /// Whether Postgres understood what was asked, and would not do it: not a right, a lock or a resource that lacks.
+    pub fn is_refusal(&self) -> bool {
+        self.error_type() == "DatabaseRefused"
     }
 
     fn error_type(&self) -> &'static str {

@@ -8,6 +8,7 @@ mod compare;
 mod definitions;
 mod leftovers;
 mod load;
+mod older_server;
 mod production;
 mod staging;
 
@@ -25,6 +26,7 @@ use super::store::ObjectStore;
 pub use compare::{RestoredTable, digest_database};
 pub use leftovers::drop_leftovers;
 pub use production::{Difference, TableDifference, compare_production};
+use older_server::OlderServer;
 pub(super) use staging::locale;
 pub use staging::{Staging, check_name};
 
@@ -110,6 +112,8 @@ impl RestoreTarget {
         check_instructions(&backup).await?;
 
         let mut staging = Staging::create(&self.production, database, restore_id, &backup.manifest).await?;
+        let older_server = OlderServer::of(&backup.manifest, staging.server_version());
+        staging.warnings.extend(older_server.map(OlderServer::warning));
         let time_left =
             deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(CLEAN_UP_TIME);
         let work = Box::pin(self.fill(&staging, &backup, &decryption, &sql));
@@ -119,7 +123,13 @@ impl RestoreTarget {
         };
         let (tables, warnings) = match filled {
             Ok(filled) => filled,
-            Err(error) => return Err(staging.drop_after(error).await),
+            Err(error) => {
+                let error = match older_server {
+                    Some(older_server) => older_server.explain(error),
+                    None => error,
+                };
+                return Err(staging.drop_after(error).await);
+            }
         };
         if let Err(error) = staging.mark_complete(&backup.manifest).await {
             return Err(staging.drop_after(error).await);
