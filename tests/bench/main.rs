@@ -16,6 +16,7 @@ mod instance;
 mod load;
 mod mix;
 mod payments_database;
+mod pgbackrest;
 mod process;
 mod round_trips;
 mod sync_engine;

@@ -41,6 +41,8 @@ pub struct BackupSource<S> {
     pub options: PgConnectOptions,
     /// The bucket.
     pub store: Arc<S>,
+    /// How hard rows are compressed.
+    pub zstd_level: i32,
     /// To whom it is encrypted.
     pub encryption: Encryption,
     /// Which schemas.
@@ -109,6 +111,7 @@ impl<S: ObjectStore> BackupSource<S> {
             store: Arc::clone(&self.store),
             backup_id: BackupId::new(started_at, backup_type, digits),
             format: wanted.format,
+            zstd_level: self.zstd_level,
             encryption: self.encryption.clone(),
             uploads: OpenUploads::default(),
             progress: Arc::default(),

@@ -32,6 +32,8 @@ pub struct Destination<S> {
     pub backup_id: BackupId,
     /// How rows are stored.
     pub format: TableFormat,
+    /// How hard they are compressed.
+    pub zstd_level: i32,
     /// To whom they are encrypted.
     pub encryption: Encryption,
     /// Uploads that are not complete.
@@ -61,7 +63,7 @@ pub async fn write_part<S: ObjectStore>(
         let destination = Arc::clone(destination);
         let (columns, encoder) = (table.columns.len(), destination.format.encoder(&table.columns));
         tokio::task::spawn_blocking(move || {
-            encode_rows(batches_out, stored_in, columns, encoder, &destination.encryption)
+            encode_rows(batches_out, stored_in, columns, encoder, destination.zstd_level, &destination.encryption)
         })
     };
     let sql = table.copy_out_sql(table.parts[number]);

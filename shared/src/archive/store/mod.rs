@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 mod composite;
 mod removal;
 mod s3;
+mod s3_reader;
 mod upload;
 
 pub use composite::CompositeSha256;
