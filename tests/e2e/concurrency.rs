@@ -69,7 +69,10 @@ async fn until_waiting(database: &Database, sessions: i64) {
         where datname = current_database() and wait_event_type = 'Lock'";
     let began = Instant::now();
     while count(database, waiting).await < sessions {
-        assert!(began.elapsed() < PATIENCE, "fewer than {sessions} sessions wait for a lock after {PATIENCE:?}");
+        assert!(
+            began.elapsed() < PATIENCE,
+            "fewer than {sessions} sessions wait for a lock after {PATIENCE:?}"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

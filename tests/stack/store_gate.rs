@@ -163,7 +163,8 @@ async fn pass(state: Arc<State>, request: Request) -> Response {
             // A store reads what it is sent before it refuses it.
             let _ = request.into_body().collect().await;
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, format!("<Error><Code>{code}</Code><Message>at the gate</Message></Error>")).into_response()
+            (status, format!("<Error><Code>{code}</Code><Message>at the gate</Message></Error>"))
+                .into_response()
         }
         Some(Fault::Reset) => end_connection(),
         Some(Fault::Silence) => std::future::pending().await,

@@ -154,8 +154,11 @@ pub(crate) async fn prune(
 }
 
 fn reply(pruned: Pruned, dry_run: bool) -> PruneReply {
-    let removed =
-        |(folder, why): (Folder, Why)| Removed { backup: Listed::from(&folder), objects: folder.objects, why };
+    let removed = |(folder, why): (Folder, Why)| Removed {
+        backup: Listed::from(&folder),
+        objects: folder.objects,
+        why,
+    };
     let kept = |(folder, rules): (Folder, Vec<Rule>)| Kept { backup: Listed::from(&folder), rules };
     let upload = |upload: recoup::archive::store::UnfinishedUpload| Upload {
         object: upload.key,

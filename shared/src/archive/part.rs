@@ -63,7 +63,14 @@ pub async fn write_part<S: ObjectStore>(
         let destination = Arc::clone(destination);
         let (columns, encoder) = (table.columns.len(), destination.format.encoder(&table.columns));
         tokio::task::spawn_blocking(move || {
-            encode_rows(batches_out, stored_in, columns, encoder, destination.zstd_level, &destination.encryption)
+            encode_rows(
+                batches_out,
+                stored_in,
+                columns,
+                encoder,
+                destination.zstd_level,
+                &destination.encryption,
+            )
         })
     };
     let sql = table.copy_out_sql(table.parts[number]);

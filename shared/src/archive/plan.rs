@@ -205,9 +205,8 @@ pub async fn lock_to_read(
         read.iter().map(|table| format!("ONLY {}", quote_qualified(&table.schema, &table.name))).collect();
     let operation = format!("lock table {} to read it", tables[table].qualified_name());
     let lock = names.join(", ");
-    let sql = format!(
-        "SAVEPOINT locks; LOCK TABLE {lock} IN ACCESS SHARE MODE NOWAIT; RELEASE SAVEPOINT locks"
-    );
+    let sql =
+        format!("SAVEPOINT locks; LOCK TABLE {lock} IN ACCESS SHARE MODE NOWAIT; RELEASE SAVEPOINT locks");
     match run(connection, &operation, &sql).await {
         Ok(()) => Ok(true),
         Err(ArchiveError::Database { reason, .. }) if reason.is(LOCK_NOT_AVAILABLE) => {

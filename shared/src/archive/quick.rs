@@ -54,11 +54,8 @@ pub async fn verify_quick<S: ObjectStore>(backup: &Backup<S>) -> Result<Checked,
     let began = Instant::now();
     let mut damage = backup.check_listing().await?;
     let known: BTreeSet<&str> = damage.iter().map(|damage| damage.object.as_str()).collect();
-    let expected: Vec<Promise> = backup
-        .manifest
-        .promises()
-        .filter(|promise| !known.contains(promise.key))
-        .collect();
+    let expected: Vec<Promise> =
+        backup.manifest.promises().filter(|promise| !known.contains(promise.key)).collect();
     let keys: Vec<String> = expected.iter().map(|promise| backup.id.key(promise.key)).collect();
     let asked = stream::iter(keys).map(|key| ask(&*backup.store, key));
     let answers: Vec<_> = asked.buffered(QUESTIONS_AT_A_TIME).try_collect().await?;

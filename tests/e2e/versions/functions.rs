@@ -4,7 +4,7 @@ use serde_json::json;
 use stack::postgres::Major;
 
 use crate::archive_stack::{
-    archive_stack, assert_same_dump, drop_copy, dump, execute, fail, id_of, restore_copy, succeed,
+    archive_stack, assert_same_dump, drop_copy, dump, execute, fail, restore_copy, succeed,
 };
 use crate::backup_kinds::each_set_comes_back;
 use crate::corruption::backed_up;

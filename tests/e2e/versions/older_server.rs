@@ -4,19 +4,19 @@
 use serde_json::{Value, json};
 use stack::postgres::Major;
 
-use super::{assert_same_but_for_the_server, move_to, restored_on};
+use super::{assert_same_but_for_public, move_to, moved_by_pg_dump, restored_on};
 use crate::archive_stack::{
-    archive_stack, dump, every_kind_of_value, execute, fail, full_backup, id_of, target, texts,
+    archive_stack, every_kind_of_value, execute, fail, full_backup, id_of, target, texts,
 };
 
 #[tokio::test]
 async fn what_the_older_one_knows_comes_back_whole_with_a_warning() {
     let stack = archive_stack().major(Major::V18).start().await.unwrap();
     every_kind_of_value(&stack).await;
-    let before = dump(&stack, &stack.database_url).await;
+    let expected = moved_by_pg_dump(&stack, Major::V14).await;
     let backup_id = id_of(&full_backup(&stack).await);
 
-    let (restored, after) = restored_on(&stack, Major::V14, &backup_id).await;
+    let (restored, found) = restored_on(&stack, Major::V14, &backup_id).await;
 
     assert!(restored["tables"].as_array().unwrap().iter().all(|table| table["digest_equal"] == true));
     let [Value::String(warning)] = &restored["warnings"].as_array().unwrap()[..] else {
@@ -24,7 +24,7 @@ async fn what_the_older_one_knows_comes_back_whole_with_a_warning() {
     };
     assert!(warning.contains("Postgres 18") && warning.contains("Postgres 14"), "{warning}");
     assert!(warning.contains("use Postgres 18 or later"), "{warning}");
-    assert_same_but_for_the_server(&before, &after);
+    assert_same_but_for_public(&expected, &found);
 }
 
 /// What `sql` makes on `newer` cannot be restored on `older`; the error has `object` and not `row`.

@@ -104,11 +104,11 @@ mod tests {
     use super::*;
     use crate::archive::digest::RowSum;
     use crate::archive::format::TableFormat;
-    use crate::archive::store::CompositeSha256;
     use crate::archive::manifest::{
         Column, DatabaseTraits, Encryption, PartEntry, SchemaEntry, Snapshot, StoredObject, TableEntry,
         Totals,
     };
+    use crate::archive::store::CompositeSha256;
     use time::macros::datetime;
 
     fn object(key: &str) -> StoredObject {

@@ -25,8 +25,8 @@ use super::store::ObjectStore;
 
 pub use compare::{RestoredTable, digest_database};
 pub use leftovers::drop_leftovers;
-pub use production::{Difference, TableDifference, compare_production};
 use older_server::OlderServer;
+pub use production::{Difference, TableDifference, compare_production};
 pub(super) use staging::locale;
 pub use staging::{Staging, check_name};
 

@@ -14,9 +14,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::s3_reader::S3Reader;
-use super::{
-    CompositeSha256, ListedObject, ObjectStore, Piece, StoreError, StoreErrorKind, StoredChecksum,
-};
+use super::{CompositeSha256, ListedObject, ObjectStore, Piece, StoreError, StoreErrorKind, StoredChecksum};
 use crate::config::Env;
 
 /// How long a store may take to answer a request, if nothing else is configured.
