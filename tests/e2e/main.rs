@@ -22,6 +22,7 @@ mod formats;
 mod hard_cases;
 mod hostile;
 mod http;
+mod keyed;
 mod kills;
 mod old_refunds;
 mod operators;
