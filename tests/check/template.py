@@ -225,7 +225,7 @@ SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebh
 PUBLIC = {
     "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
     "BackupRetentionDaysFull", "BackupRetentionDaysPayments", "BackupRetentionDaysOrders",
-    "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "2", "BackupRpoHours",
+    "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "1", "2", "BackupRpoHours",
     "SecretMaxAgeDays", "MetricsNamespace",
     "Stack=${AWS::StackName}", "none", "transaction",
 }
