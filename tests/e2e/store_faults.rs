@@ -278,3 +278,27 @@ async fn a_store_that_always_fails_at_something_shows_no_backup() {
     }
     succeed(&stack, "verify", json!({"action": "full", "backup_id": backup_id})).await;
 }
+
+#[tokio::test]
+async fn a_backup_that_fails_waits_for_what_it_has_under_way() {
+    let (stack, gate) = gated().await;
+    // One connection's piece is on its way when the other's object is refused.
+    for on_its_way in ["CreateMultipartUpload", "UploadPart"] {
+        gate.fail(move |method, uri| operation(method, uri) == on_its_way, Fault::Late, usize::MAX);
+        let denied = Fault::Refused(403, "AccessDenied");
+        gate.fail(|method, uri| operation(method, uri) == "PutObject", denied, usize::MAX);
+        gate.hold(|method, uri| operation(method, uri) == "PutObject");
+        let refuse = async {
+            gate.until_under_way(on_its_way).await;
+            gate.open();
+        };
+
+        let ((error_type, message), ()) =
+            tokio::join!(fail(&stack, "backup", json!({"backup_type": "full"})), refuse);
+
+        gate.heal();
+        assert_eq!(error_type, "StoreDenied", "{message}");
+        assert_eq!(gate.abandoned(), Vec::<&str>::new(), "{on_its_way}");
+        assert_eq!(standing(&stack).await, (Vec::new(), Vec::new()), "{on_its_way}");
+    }
+}

@@ -39,6 +39,8 @@ pub enum Fault {
     CutShort,
     /// The answer's body comes byte by byte, twenty a second.
     Crawl,
+    /// The store does what it is asked after a second.
+    Late,
 }
 
 /// A fault that is still to come.
@@ -62,6 +64,34 @@ struct State {
     faults: Mutex<Vec<Planned>>,
     opened: watch::Sender<u64>,
     waiting: watch::Sender<usize>,
+    under_way: watch::Sender<Vec<&'static str>>,
+    abandoned: Mutex<Vec<&'static str>>,
+}
+
+/// A request between its coming and its answer.
+struct UnderWay {
+    state: Arc<State>,
+    operation: &'static str,
+    answered: bool,
+}
+
+impl UnderWay {
+    fn begin(state: Arc<State>, operation: &'static str) -> Self {
+        state.under_way.send_modify(|all| all.push(operation));
+        Self { state, operation, answered: false }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.state.under_way.send_modify(|all| {
+            let place = all.iter().position(|operation| *operation == self.operation);
+            place.map(|place| all.swap_remove(place));
+        });
+        if !self.answered {
+            self.state.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(self.operation);
+        }
+    }
 }
 
 impl StoreGate {
@@ -75,6 +105,8 @@ impl StoreGate {
             faults: Mutex::default(),
             opened: watch::Sender::new(0),
             waiting: watch::Sender::new(0),
+            under_way: watch::Sender::default(),
+            abandoned: Mutex::default(),
         });
         let shared = state.clone();
         let router = Router::new().fallback(move |request| pass(shared.clone(), request));
@@ -122,6 +154,19 @@ impl StoreGate {
     }
 }
 
+impl StoreGate {
+    /// Returns when a request for this operation has come and is not answered.
+    pub async fn until_under_way(&self, operation: &str) {
+        // The sender lives as long as the gate.
+        let _ = self.state.under_way.subscribe().wait_for(|all| all.contains(&operation)).await;
+    }
+
+    /// The operations of the requests whose sender went away before the answer.
+    pub fn abandoned(&self) -> Vec<&'static str> {
+        self.state.abandoned.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// The operation that a request asks for, by its name in the Amazon S3 API Reference.
 pub fn operation(method: &Method, uri: &Uri) -> &'static str {
     let fields: Vec<&str> = uri
@@ -150,6 +195,13 @@ pub fn operation(method: &Method, uri: &Uri) -> &'static str {
 }
 
 async fn pass(state: Arc<State>, request: Request) -> Response {
+    let mut under_way = UnderWay::begin(Arc::clone(&state), operation(request.method(), request.uri()));
+    let response = answer(state, request).await;
+    under_way.answered = true;
+    response
+}
+
+async fn answer(state: Arc<State>, request: Request) -> Response {
     let rule = state.waits.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if rule.is_some_and(|rule| rule(request.method(), request.uri())) {
         let mut opened = state.opened.subscribe();
@@ -168,6 +220,10 @@ async fn pass(state: Arc<State>, request: Request) -> Response {
         }
         Some(Fault::Reset) => end_connection(),
         Some(Fault::Silence) => std::future::pending().await,
+        Some(Fault::Late) => {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            forward(&state.client, &state.store, request).await
+        }
         Some(Fault::AnswerLost) => {
             forward(&state.client, &state.store, request).await;
             end_connection()
