@@ -18,6 +18,7 @@ mod instance;
 mod load;
 mod mix;
 mod payments_database;
+mod pgbackrest;
 mod process;
 mod restore;
 mod round_trips;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod archive_stack;
+mod backup_changes;
+mod backup_cuts;
 mod backup_faults;
 mod backup_health;
 mod backup_kinds;
@@ -45,6 +47,7 @@ mod stack_front;
 mod stack_lambda;
 mod stack_postgres;
 mod stack_stores;
+mod store_faults;
 mod story;
 mod stripe_cli;
 mod stripe_stand_in;

@@ -14,6 +14,7 @@ use super::ledger::{Ledger, Step};
 use super::load::Load;
 use super::mask::Masks;
 use super::occupancy;
+use super::older_server::OlderServer;
 use super::order::Order;
 use super::preview::Preview;
 use super::replay::Replaying;
@@ -192,6 +193,7 @@ impl<S: ObjectStore> Restoring<S> {
         deadline: SystemTime,
         keeps: bool,
     ) -> Result<Outcome, ArchiveError> {
+        let older_server = OlderServer::of(&self.backup.manifest, staging.server_version());
         let mut marks = 0;
         let mut tries = 0;
         loop {
@@ -200,7 +202,10 @@ impl<S: ObjectStore> Restoring<S> {
             let work = Box::pin(self.fill(&mut staging, &mut marks, &mut tries));
             let error = match tokio::time::timeout(time_left, work).await {
                 Ok(Ok(filled)) => match staging.finish(&self.order.finished(&self.backup.manifest)).await {
-                    Ok(()) => return Ok(Outcome::Rebuilt(Box::new(self.rebuilt(staging, filled)))),
+                    Ok(()) => {
+                        staging.warnings.extend(older_server.map(OlderServer::warning));
+                        return Ok(Outcome::Rebuilt(Box::new(self.rebuilt(staging, filled))));
+                    }
                     Err(error) => error,
                 },
                 Ok(Err(error)) => error,
@@ -208,6 +213,10 @@ impl<S: ObjectStore> Restoring<S> {
                 Err(_) => ArchiveError::TimeLimit { operation: "restore the database" },
             };
             if !is_passing(&error) {
+                let error = match older_server {
+                    Some(older_server) => older_server.explain(error),
+                    None => error,
+                };
                 return Err(staging.drop_after(error).await);
             }
             tries += 1;

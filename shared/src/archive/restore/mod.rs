@@ -15,6 +15,7 @@ mod load;
 mod mark;
 mod mask;
 mod occupancy;
+mod older_server;
 mod order;
 mod preview;
 mod production;

@@ -152,6 +152,11 @@ impl Staging {
         Ok(Self { database: database.to_owned(), options, warnings: Vec::new(), maintenance, session })
     }
 
+    /// `server_version_num` of its server, where that can be read.
+    pub fn server_version(&self) -> Option<u32> {
+        self.session.server_version_num()
+    }
+
     /// Leaves the database as it is, to whoever asked for it.
     pub async fn release(self) {
         // It is closed either way; a goodbye that does not arrive changes nothing.
