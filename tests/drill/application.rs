@@ -32,6 +32,8 @@ const TABLES: &str = r#"
     create table app.moves_2 partition of app.moves for values in (2);
     create table app.moves_other partition of app.moves default;
     create table app."Notes of 'all'" (author text, number integer, body jsonb, raw bytea, primary key (author, number));
+    -- A transaction belongs to the instant of its last change: each ends with one here.
+    create table app.journal (id bigint generated always as identity primary key, backend integer not null);
     create table app.seats (show integer, seat integer, holder text, primary key (show, seat));
     insert into app.accounts (owner, cents) select 'owner ' || n, 1000 from generate_series(1, 30) as n;
     insert into app.seats select 1, n from generate_series(1, 40) as n;
@@ -46,7 +48,7 @@ pub async fn make(stack: &Stack) -> Result<()> {
         .execute(&stack.pool)
         .await
         .map_err(Error::database("make the application's tables"))?;
-    let tables = ["app.accounts", "app.moves", r#"app."Notes of 'all'""#, "app.seats"];
+    let tables = ["app.accounts", "app.moves", r#"app."Notes of 'all'""#, "app.seats", "app.journal"];
     let capture = json!({
         "action": "capture", "tables": tables, "dry_run": false, "actor": "drill", "reason": "to the minute",
     });
@@ -87,14 +89,16 @@ fn statement(random: &mut StdRng) -> String {
 
 fn transaction(random: &mut StdRng) -> String {
     let mut sql = "begin;".to_owned();
-    for _ in 0..random.random_range(0..4) {
+    for _ in 0..random.random_range(1..5) {
         sql += &format!("{};", statement(random));
         if random.random_bool(0.1) {
             sql += &format!("savepoint s; {}; rollback to s;", statement(random));
         }
     }
     let end = if random.random_bool(0.15) { "rollback" } else { "commit" };
-    sql + &format!("select pg_advisory_xact_lock_shared({COMMITTING}); {}; {end}", statement(random))
+    sql + &format!(
+        "select pg_advisory_xact_lock_shared({COMMITTING}); insert into app.journal (backend) values (pg_backend_pid()); {end}"
+    )
 }
 
 /// Writes until `over` is set or the database is gone. Gives how many transactions were committed; those that met another
