@@ -4,6 +4,7 @@
 //! builds a context that reaches everything. What a binary reaches is what its `main.rs` starts with.
 
 pub mod archive;
+pub mod comparison;
 pub mod config;
 pub mod db;
 pub mod events;
@@ -12,6 +13,7 @@ pub mod invariants;
 pub mod invocation;
 pub mod migrations;
 pub mod money;
+pub mod promote;
 pub mod secrets;
 pub mod stripe;
 pub mod telemetry;

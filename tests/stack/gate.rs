@@ -139,6 +139,11 @@ impl Gate {
         self.state.borrow().stopped
     }
 
+    /// Messages that have come since it was armed.
+    pub fn seen(&self) -> u64 {
+        self.state.borrow().seen
+    }
+
     /// Returns when no connection is left: each server process has ended, and what it had not committed is undone.
     ///
     /// # Panics

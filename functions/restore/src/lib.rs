@@ -1,8 +1,12 @@
-//! The restore function: rebuilds a backup in a database of its own and proves it equal. Production is
-//! compared with it and never written.
+//! The restore function: rebuilds a backup in a database of its own and proves it equal. A restore compares production
+//! with it and never writes it; going live is a request of its own.
 
 mod backup_restore;
+mod compare;
+mod discard;
+mod promote;
 mod request;
+mod undo;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -20,7 +24,11 @@ use serde::Serialize;
 use sqlx::postgres::PgConnectOptions;
 
 pub use crate::backup_restore::{BackupRestoreReply, BackupRestoreRequest};
+pub use crate::compare::{CompareReply, CompareRequest};
+pub use crate::discard::{DiscardReply, DiscardRequest};
+pub use crate::promote::{Mode, PromoteReply, PromoteRequest};
 pub use crate::request::RestoreRequest;
+pub use crate::undo::{UndoReply, UndoRequest};
 
 /// What the function answers.
 #[derive(Debug, Serialize)]
@@ -28,6 +36,14 @@ pub use crate::request::RestoreRequest;
 pub enum RestoreReply {
     /// Of `backup_restore`.
     BackupRestore(Box<BackupRestoreReply>),
+    /// Of `compare`.
+    Compare(Box<CompareReply>),
+    /// Of `promote`.
+    Promote(Box<PromoteReply>),
+    /// Of `undo`.
+    Undo(Box<UndoReply>),
+    /// Of `discard`.
+    Discard(Box<DiscardReply>),
 }
 
 /// The function.
@@ -79,6 +95,22 @@ impl<S: SecretStore + Sync> Operation for Restore<S> {
             RestoreRequest::BackupRestore(request) => {
                 let restored = Box::pin(self.backup_restore(request, deadline)).await?;
                 Ok(RestoreReply::BackupRestore(Box::new(restored)))
+            }
+            RestoreRequest::Compare(request) => {
+                let compared = Box::pin(self.compare(request, deadline)).await?;
+                Ok(RestoreReply::Compare(Box::new(compared)))
+            }
+            RestoreRequest::Promote(request) => {
+                let promoted = Box::pin(self.promote(request, deadline)).await?;
+                Ok(RestoreReply::Promote(Box::new(promoted)))
+            }
+            RestoreRequest::Undo(request) => {
+                let undone = Box::pin(self.undo(request)).await?;
+                Ok(RestoreReply::Undo(Box::new(undone)))
+            }
+            RestoreRequest::Discard(request) => {
+                let discarded = Box::pin(self.discard(request)).await?;
+                Ok(RestoreReply::Discard(Box::new(discarded)))
             }
         }
     }

@@ -305,6 +305,11 @@ impl DatabaseReason {
         self.sqlstate.as_deref() == Some(sqlstate)
     }
 
+    /// Whether it was not the server that refused, but the connection that failed.
+    pub fn is_connection(&self) -> bool {
+        self.sqlstate.is_none()
+    }
+
     fn error_type(&self) -> &'static str {
         match self.sqlstate.as_deref() {
             None => "DatabaseUnavailable",
