@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::archive::ArchiveError;
 use crate::archive::selection::TableName;
@@ -57,5 +57,7 @@ async fn count(options: &PgConnectOptions) -> Result<BTreeMap<TableName, i64>, A
             .map_err(|error| ArchiveError::database(format!("count table {name}"), &error))?;
         counts.insert(name, rows);
     }
+    // It is closed either way.
+    let _ = connection.close().await;
     Ok(counts)
 }

@@ -5,11 +5,12 @@ use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 
 use super::audit::Entry;
+use super::checks::refused;
 use super::error::PromoteError;
 use super::mark::Mark;
 use super::server::Server;
 use super::sessions::{Session, sessions_of};
-use super::swap::{Order, audit_in_production, refused};
+use super::swap::{Order, audit_in_production};
 use crate::archive::session::{quote_ident, run};
 
 /// What was dropped, or would be.

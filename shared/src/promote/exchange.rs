@@ -6,6 +6,7 @@
 //! before and on again afterwards. Names and comments change when the transaction commits, all of them or none: whoever
 //! is killed before leaves everything as it was, and lets everybody in again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
@@ -80,10 +81,14 @@ async fn alone(
     to: &str,
 ) -> Result<(), PromoteError> {
     let sql = format!("ALTER DATABASE {} RENAME TO {}", quote_ident(from), quote_ident(to));
-    let renamed = tokio::select! {
-        renamed = run(connection, plan.operation, &sql) => renamed,
-        error = end_sessions(other, database.oid) => return Err(error),
+    let done = AtomicBool::new(false);
+    let rename = async {
+        let renamed = run(connection, plan.operation, &sql).await;
+        done.store(true, Ordering::Relaxed);
+        renamed
     };
+    let (renamed, ended) = tokio::join!(rename, end_sessions(other, database.oid, &done));
+    ended?;
     match renamed {
         Ok(()) => Ok(()),
         Err(ArchiveError::Database { reason, .. }) if reason.is("55006") => {

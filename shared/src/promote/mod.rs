@@ -11,6 +11,7 @@
 
 pub mod audit;
 mod carried;
+mod checks;
 mod counts;
 mod discard;
 mod error;

@@ -1,7 +1,8 @@
 //! Sessions of a database that is to be renamed: who they are, and their end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -48,16 +49,22 @@ pub async fn sessions_of(connection: &mut PgConnection, oid: i64) -> Result<Vec<
         .map_err(|error| PromoteError::database("list the sessions of the database", &error))
 }
 
-/// Ends every session of the database, and those that come after, until it is dropped. What cannot be ended is left, once
-/// it was tried; the caller learns of it from [`sessions_of`].
-pub async fn end_sessions(connection: &mut PgConnection, oid: i64) -> PromoteError {
-    let mut refused: BTreeMap<i32, String> = BTreeMap::new();
-    loop {
-        let sessions = match sessions_of(connection, oid).await {
-            Ok(sessions) => sessions,
-            Err(error) => return error,
-        };
-        for session in sessions.iter().filter(|session| !refused.contains_key(&session.pid)) {
+/// Ends every session of the database, and those that come after, until `done`. What cannot be ended is left, once it was
+/// tried; the caller learns of it from [`sessions_of`].
+///
+/// # Errors
+/// [`PromoteError::Archive`] where the connection fails.
+pub async fn end_sessions(
+    connection: &mut PgConnection,
+    oid: i64,
+    done: &AtomicBool,
+) -> Result<(), PromoteError> {
+    let mut refused: BTreeSet<i32> = BTreeSet::new();
+    while !done.load(Ordering::Relaxed) {
+        for session in sessions_of(connection, oid).await? {
+            if refused.contains(&session.pid) {
+                continue;
+            }
             let ended = sqlx::query("SELECT pg_catalog.pg_terminate_backend($1)")
                 .bind(session.pid)
                 .persistent(false)
@@ -73,13 +80,14 @@ pub async fn end_sessions(connection: &mut PgConnection, oid: i64) -> PromoteErr
                         reason,
                         "a session cannot be ended"
                     );
-                    refused.insert(session.pid, reason);
+                    refused.insert(session.pid);
                 }
-                Err(error) => return PromoteError::database("end the sessions of the database", &error),
+                Err(error) => return Err(PromoteError::database("end the sessions of the database", &error)),
             }
         }
         tokio::time::sleep(PAUSE).await;
     }
+    Ok(())
 }
 
 /// Sessions, counted by who they are: what a plan shows.

@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
-use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::audit::{Entry, Mandate, record};
 use super::carried;
+use super::checks::{
+    check_fit, check_rights, check_sessions, migrations_warning, refused, sessions_to_end, slots_warning,
+};
 use super::counts::{TableCount, count_both};
 use super::error::PromoteError;
 use super::exchange::{Plan, comment_on, exchange};
 use super::mark::{Exchange, Mark};
 use super::server::{Database, Server};
-use super::sessions::{Session, SessionCount, counted, sessions_of};
+use super::sessions::{SessionCount, counted};
 use crate::archive::names::key_timestamp;
 use crate::archive::restore::check_name;
 use crate::archive::session::run;
@@ -86,7 +88,7 @@ pub async fn swap(production: &PgConnectOptions, order: &Order) -> Result<Swappe
         return finish_promoted(&mut server, order, exchange, &mark).await;
     }
     let copy = server.database(&copy_name).await?;
-    check_fit(&operation, &copy, order)?;
+    check_fit(&operation, &copy, order.force.as_deref())?;
     let mut warnings = Vec::new();
     check_rights(&mut server, &operation, current.as_ref(), &copy).await?;
     if let Some(current) = &current {
@@ -244,128 +246,6 @@ pub(super) async fn audit_in_production(
         pause *= 2;
     }
     Err(format!("{again}: {last}"))
-}
-
-pub(super) fn refused(operation: &str, reason: impl Into<String>) -> PromoteError {
-    PromoteError::Refused { operation: operation.to_owned(), reason: reason.into() }
-}
-
-/// Refuses what was not proven equal to a whole backup, unless it is forced by name.
-fn check_fit(operation: &str, copy: &Database, order: &Order) -> Result<(), PromoteError> {
-    let mark = copy.mark();
-    if mark.is_whole_copy() || order.force.as_deref() == Some(&copy.name) {
-        return Ok(());
-    }
-    let state = match mark {
-        Mark::Staging(state) => format!("its mark says {state:?}"),
-        Mark::Kept(exchange) => {
-            format!(
-                "it was production until {}; bring it back with restore {{\"action\":\"undo\"}}",
-                exchange.at
-            )
-        }
-        Mark::Undone(exchange) => format!("it was production until that was undone at {}", exchange.at),
-        Mark::Promoted(_) | Mark::Foreign(_) => "it has no mark of a restore that proved it".to_owned(),
-    };
-    Err(refused(
-        operation,
-        format!(
-            "{state}, and only a copy that was proven equal to a whole backup goes live; restore one, or force it by its name: \"force\":\"{}\"",
-            copy.name
-        ),
-    ))
-}
-
-/// A database is renamed by its owner, who may create databases, and has no prepared transaction.
-pub(super) async fn check_rights(
-    server: &mut Server,
-    operation: &str,
-    current: Option<&Database>,
-    next: &Database,
-) -> Result<(), PromoteError> {
-    let may_create: bool = sqlx::query_scalar(
-        "SELECT rolsuper OR rolcreatedb FROM pg_catalog.pg_roles WHERE rolname = current_user",
-    )
-    .persistent(false)
-    .fetch_one(&mut server.connection)
-    .await
-    .map_err(|error| PromoteError::database("ask for our own rights", &error))?;
-    if !may_create {
-        return Err(refused(operation, "our role may not rename databases; grant it CREATEDB"));
-    }
-    for database in current.into_iter().chain([next]) {
-        let name = &database.name;
-        if !database.is_ours {
-            let owner = &database.owner;
-            let reason = format!(
-                "database {name} belongs to role {owner}; make our role a member of it, or its owner"
-            );
-            return Err(refused(operation, reason));
-        }
-        if database.prepared > 0 {
-            let reason = format!(
-                "database {name} has {} prepared transactions; end them with COMMIT PREPARED or ROLLBACK PREPARED, pg_prepared_xacts lists them",
-                database.prepared
-            );
-            return Err(refused(operation, reason));
-        }
-    }
-    Ok(())
-}
-
-pub(super) async fn sessions_to_end(
-    server: &mut Server,
-    current: Option<&Database>,
-    next: &Database,
-) -> Result<Vec<Session>, PromoteError> {
-    let mut sessions = sessions_of(&mut server.connection, next.oid).await?;
-    if let Some(current) = current {
-        sessions.extend(sessions_of(&mut server.connection, current.oid).await?);
-    }
-    Ok(sessions)
-}
-
-/// What cannot be ended is found before anybody is kept out.
-pub(super) fn check_sessions(
-    operation: &str,
-    database: &str,
-    sessions: Vec<Session>,
-) -> Result<(), PromoteError> {
-    let remain: Vec<Session> = sessions.into_iter().filter(|session| !session.may_end).collect();
-    if remain.is_empty() {
-        return Ok(());
-    }
-    Err(PromoteError::SessionsRemain {
-        operation: operation.to_owned(),
-        database: database.to_owned(),
-        sessions: remain,
-    })
-}
-
-pub(super) fn slots_warning(current: &Database) -> Option<String> {
-    (!current.slots.is_empty()).then(|| {
-        format!(
-            "replication slots stay with the database that goes: {}; make them anew on the one that comes",
-            current.slots.join(", ")
-        )
-    })
-}
-
-/// A copy of an old backup may lack migrations that the functions count on.
-async fn migrations_warning(server: &Server, production: &str, copy: &str) -> Option<String> {
-    let newest = async |database: &str| -> Option<i64> {
-        let mut connection: PgConnection = db::connect(&server.options_of(database)).await.ok()?;
-        sqlx::query_scalar("SELECT max(version) FROM recoup._sqlx_migrations")
-            .persistent(false)
-            .fetch_one(&mut connection)
-            .await
-            .ok()?
-    };
-    let (there, here) = (newest(production).await?, newest(copy).await);
-    (here != Some(there)).then(|| {
-        let here = here.map_or("none".to_owned(), |version| version.to_string());
-        format!("the newest migration is {there} in production and {here} in the copy: apply what is missing once it is live")
-    })
 }
 
 /// A name for what is put aside: the old one, why, when.

@@ -6,16 +6,14 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::audit::Entry;
+use super::checks::{check_rights, check_sessions, refused, sessions_to_end, slots_warning};
 use super::counts::count_both;
 use super::error::PromoteError;
 use super::exchange::{Plan, exchange};
 use super::mark::{Exchange, Mark};
 use super::server::{Database, Server};
 use super::sessions::counted;
-use super::swap::{
-    Order, Swapped, audit_in_production, beside, check_rights, check_sessions, names, refused,
-    sessions_to_end, slots_warning,
-};
+use super::swap::{Order, Swapped, audit_in_production, beside, names};
 
 /// Brings production back: the newest database that was kept, or the one that is named.
 ///

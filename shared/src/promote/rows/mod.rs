@@ -14,6 +14,7 @@ mod sequences;
 mod transfer;
 mod triggers;
 mod work;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
@@ -26,42 +27,28 @@ use time::OffsetDateTime;
 
 pub use self::choose::LeftOut;
 use self::choose::{Choice, choose};
-use self::order::{Group, groups, read_foreign_keys};
 pub use self::proof::Conflict;
-use self::proof::{conflicts, is_equal, look_for_incoming};
 pub use self::scope::Key;
 pub use self::sequences::Moved;
 use self::sequences::move_on;
 pub use self::triggers::Triggers;
-use self::triggers::{Trigger, firing, read_triggers, switch_off, switch_on};
-use self::work::{Work, write};
+use self::triggers::{firing, read_triggers, switch_on};
+use self::work::Work;
+use self::writing::{prove, write_all};
 use super::PromoteError;
 use super::audit::{Entry, Mandate, record};
+use super::checks::refused;
 use super::mark::Mark;
 use super::server::Server;
-use super::swap::refused;
 use crate::archive::ArchiveError;
 use crate::archive::names::key_timestamp;
 use crate::archive::selection::TableName;
-use crate::archive::session::{TEXT_SETTINGS, begin_writing, open_reading, run};
+use crate::archive::session::{begin_writing, open_reading, run};
 use crate::comparison::tables::Table;
 use crate::db;
 
 /// What is kept back of the invocation's time for its reply.
 const REPLY_TIME: Duration = Duration::from_secs(5);
-
-/// What production's own triggers and defaults find: the settings of whoever connects, and commits that are on disk.
-const AS_ANY_WRITER: &str = "
-    SET LOCAL search_path TO DEFAULT;
-    SET LOCAL DateStyle TO DEFAULT;
-    SET LOCAL IntervalStyle TO DEFAULT;
-    SET LOCAL TimeZone TO DEFAULT;
-    SET LOCAL extra_float_digits TO DEFAULT;
-    SET LOCAL bytea_output TO DEFAULT;
-    SET LOCAL lc_monetary TO DEFAULT;
-    SET LOCAL xmloption TO DEFAULT;
-    SET LOCAL synchronous_commit TO DEFAULT;
-";
 
 /// What is done with the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -294,123 +281,6 @@ async fn lock_tables(
     }
     let sql = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", known.join(", "));
     Ok(run(production, operation, &sql).await?)
-}
-
-/// Writes every table, in an order that no foreign key is in the way of.
-async fn write_all(
-    way: Way,
-    production: &mut PgConnection,
-    operation: &str,
-    wish: Triggers,
-    triggers: &[Trigger],
-    works: &mut [Work],
-) -> Result<(), PromoteError> {
-    let keys = read_foreign_keys(production).await?;
-    let oids: Vec<i64> = works.iter().map(|work| work.table().oid).collect();
-    for work in works.iter().filter(|work| work.doomed_rows > 0) {
-        let acts = keys
-            .iter()
-            .find(|key| key.parent == work.table().oid && key.acts_on_delete && !oids.contains(&key.child));
-        if let Some(key) = acts {
-            let table = work.table().table_name();
-            let reason = format!(
-                "{} rows of {table} that the copy has not would be deleted, and with them, by foreign key {}, rows of a table that was not named; name that table too",
-                work.doomed_rows, key.name
-            );
-            return Err(refused(operation, reason));
-        }
-    }
-    if wish == Triggers::Off {
-        switch_off(production, triggers).await?;
-    }
-    run(production, operation, &format!("SET CONSTRAINTS ALL DEFERRED; {AS_ANY_WRITER}")).await?;
-    let groups = groups(&oids, &keys);
-    let members = |group: &Group, works: &[Work]| -> Vec<usize> {
-        group.tables.iter().filter_map(|oid| works.iter().position(|work| work.table().oid == *oid)).collect()
-    };
-    if way == Way::Overwrite {
-        for group in groups.iter().rev() {
-            let members = members(group, works);
-            let statements: Vec<String> = members.iter().map(|place| works[*place].delete_sql()).collect();
-            let counts = write(production, &writing("delete rows of", &members, works), &statements).await?;
-            members.iter().zip(counts).for_each(|(place, count)| works[*place].deleted = count);
-        }
-    }
-    for group in &groups {
-        let members = members(group, works);
-        let updates: Vec<(usize, String)> = match way {
-            Way::MergeMissing => Vec::new(),
-            Way::Overwrite => {
-                members.iter().filter_map(|place| Some((*place, works[*place].update_sql()?))).collect()
-            }
-        };
-        let yields = way == Way::MergeMissing;
-        let inserts: Vec<(usize, String)> =
-            members.iter().map(|place| (*place, works[*place].insert_sql(yields))).collect();
-        let changing = writing("change rows of", &members, works);
-        let updates_are = updates.len();
-        let (first, second) = match group.is_cyclic {
-            // A row that is changed may refer to one that is put in, in the same table.
-            true => (updates.into_iter().chain(inserts).collect(), Vec::new()),
-            false => (updates, inserts),
-        };
-        let mut counts: Vec<(usize, i64)> = Vec::new();
-        for statements in [first, second] {
-            let (places, statements): (Vec<usize>, Vec<String>) = statements.into_iter().unzip();
-            counts.extend(places.into_iter().zip(write(production, &changing, &statements).await?));
-        }
-        for (number, (place, count)) in counts.into_iter().enumerate() {
-            match number < updates_are {
-                true => works[place].updated = count,
-                false => works[place].inserted = count,
-            }
-        }
-    }
-    // Whatever was to be checked at the end is checked here, where the answer has a name.
-    let settings = format!("SET CONSTRAINTS ALL IMMEDIATE; {TEXT_SETTINGS}");
-    Ok(run(production, &format!("{operation}: check the constraints"), &settings).await?)
-}
-
-fn writing(what: &str, members: &[usize], works: &[Work]) -> String {
-    let names: Vec<String> =
-        members.iter().map(|place| works[*place].table().table_name().to_string()).collect();
-    format!("{what} {}", names.join(", "))
-}
-
-/// Looks at what was written. Gives the conflicts of a merge.
-async fn prove(
-    way: Way,
-    production: &mut PgConnection,
-    operation: &str,
-    works: &[Work],
-    triggers_fired: &[String],
-) -> Result<Vec<Conflict>, PromoteError> {
-    let mut found = Vec::new();
-    for work in works {
-        let changed = match way {
-            Way::Overwrite => !is_equal(production, work).await?,
-            Way::MergeMissing => {
-                let left = look_for_incoming(production, work).await?;
-                if left.absent > 0 {
-                    found.extend(conflicts(production, work, left.absent).await?);
-                }
-                left.changed > 0
-            }
-        };
-        if changed {
-            let table = work.table().table_name();
-            let why = match triggers_fired {
-                [] => "somebody else wrote to it meanwhile; run it again".to_owned(),
-                fired => format!(
-                    "its triggers change what is written, or somebody else wrote to it: {}; switch them off for this with \"triggers\":\"off\", or run it again",
-                    fired.join(", ")
-                ),
-            };
-            let reason = format!("rows of table {table} are not the copy's after they were written: {why}");
-            return Err(PromoteError::NotEqual { operation: operation.to_owned(), reason });
-        }
-    }
-    Ok(found)
 }
 
 fn merged_table(work: &Work) -> Option<MergedTable> {
