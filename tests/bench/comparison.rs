@@ -36,6 +36,8 @@ impl Series {
 pub struct Comparison {
     /// The function.
     pub ours: Series,
+    /// The statements alone, by the common crate.
+    pub bare: Series,
     /// `pgbench`: transactions per second.
     pub inserts: Vec<f64>,
     /// The receiver from npm, where it could be had.
@@ -57,6 +59,10 @@ impl Comparison {
         let inserts = median(&self.inserts);
         let peer = format!("pgbench: {inserts:.0} single INSERTs/s of the same bytes ({bytes} on average)");
         figures.median(&format!("webhook_{clients}_vs_insert"), goal, "ratio", peer, ratios(&self.inserts));
+        let peer = format!("the same statements without Lambda, HTTP and signature: {}", self.bare.words());
+        figures.median(&format!("webhook_{clients}_bare_vs_insert"), "", "ratio", peer, {
+            self.bare.rates.iter().zip(&self.inserts).map(|(bare, inserts)| bare / inserts).collect()
+        });
         let mut driver = format!(
             "{clients}: the bench's own processor time is {:.0} us an event of ours",
             median(&self.ours.driver_us)

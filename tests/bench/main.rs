@@ -6,6 +6,7 @@
 //! backed up) and `--quick` (to see that everything runs: one run of a second for each figure, and no file).
 
 mod backup;
+mod bare;
 mod cold_start;
 mod comparison;
 mod effort;

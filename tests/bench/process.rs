@@ -10,11 +10,17 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Processor time that a process has used, user and system.
 pub fn cpu(pid: u32) -> Result<Duration> {
+    let (user, system) = cpu_by_mode(pid)?;
+    Ok(user + system)
+}
+
+/// The same: its own, and the kernel's for it.
+pub fn cpu_by_mode(pid: u32) -> Result<(Duration, Duration)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name in parentheses may hold spaces.
     let fields = stat.rsplit_once(')').ok_or("no name in /proc/<pid>/stat")?.1;
-    let ticks: u32 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse().unwrap_or(0)).sum();
-    Ok(TICK * ticks)
+    let mut ticks = fields.split_whitespace().skip(11).map(|field| TICK * field.parse().unwrap_or(0));
+    Ok((ticks.next().unwrap_or_default(), ticks.next().unwrap_or_default()))
 }
 
 /// Resident memory in MB: now, and at its peak.

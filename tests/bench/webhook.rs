@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use sqlx::PgPool;
 use stack::Stack;
 
 use crate::Result;
+use crate::bare::Bare;
 use crate::cold_start;
 use crate::comparison::Comparison;
 use crate::effort::Effort;
@@ -106,6 +108,23 @@ impl Bench {
         Ok(run)
     }
 
+    /// The same of the statements alone.
+    async fn run_bare(&mut self, clients: &mut Clients<Bare>, seconds: u64) -> Result<Run> {
+        let events = self.mix.bodies(clients.wanted(seconds)).into_iter().map(Bytes::from).collect();
+        let before = self.processed().await?;
+        let run = clients.run(events, seconds).await?;
+        proven(&run, self.processed().await? - before)?;
+        Ok(run)
+    }
+
+    async fn bare(&self, count: usize) -> Result<Clients<Bare>> {
+        let mut clients = Vec::new();
+        for _ in 0..count {
+            clients.push(Bare::connect(&self.stack.database_url).await?);
+        }
+        Ok(Clients::new(clients))
+    }
+
     /// The same of the receiver from npm.
     async fn run_peer(
         &mut self,
@@ -152,26 +171,32 @@ impl Bench {
         let mut single = self.instances(1).await?;
         let mut many = self.instances(CLIENTS).await?;
         let _ = (self.run(&mut single, 1).await?, self.run(&mut many, 1).await?);
+        let (mut bare, mut bare_many) = (self.bare(1).await?, self.bare(CLIENTS).await?);
+        let _ = (self.run_bare(&mut bare, 1).await?, self.run_bare(&mut bare_many, 1).await?);
         let mut peer = self.peer(figures).await?;
         let (mut c1, mut c16) = (Comparison::default(), Comparison::default());
-        let (mut cpu_us, mut events) = (Vec::new(), 0);
+        let (mut cpu_us, mut kernel_us, mut events) = (Vec::new(), Vec::new(), 0);
         let pid = single.all[0].pid;
         let (at_first, _) = process::memory_mb(pid)?;
         for _ in 0..runs {
-            let cpu_before = process::cpu(pid)?;
+            let (user_before, kernel_before) = process::cpu_by_mode(pid)?;
             let run = self.run(&mut single, run_seconds).await?;
-            let cpu = process::cpu(pid)?.saturating_sub(cpu_before);
-            cpu_us.push(cpu.as_secs_f64() * 1e6 / run.events() as f64);
+            let (user, kernel) = process::cpu_by_mode(pid)?;
+            let per_event = |used: Duration| used.as_secs_f64() * 1e6 / run.events() as f64;
+            kernel_us.push(per_event(kernel - kernel_before));
+            cpu_us.push(per_event(user - user_before + kernel - kernel_before));
             events += run.events();
             c1.ours.add(&run);
             if let Some(Peer { engine, single, .. }) = &mut peer {
                 c1.sync_engine.add(&self.run_peer(engine, single, run_seconds).await?);
             }
+            c1.bare.add(&self.run_bare(&mut bare, run_seconds).await?);
             c1.inserts.push(inserts.run(1, run_seconds).await?);
             c16.ours.add(&self.run(&mut many, run_seconds).await?);
             if let Some(Peer { engine, many, .. }) = &mut peer {
                 c16.sync_engine.add(&self.run_peer(engine, many, run_seconds).await?);
             }
+            c16.bare.add(&self.run_bare(&mut bare_many, run_seconds).await?);
             c16.inserts.push(inserts.run(CLIENTS, run_seconds).await?);
         }
         while events < memory_events {
@@ -183,7 +208,9 @@ impl Bench {
         if receiver.is_some() {
             figures.say(DOORS);
         }
-        figures.median("webhook_cpu_us_per_event", "<= 150", "us", "user and system, one connection", cpu_us);
+        let words =
+            format!("user and system, one connection; {:.0} us of it in the kernel", median(&kernel_us));
+        figures.median("webhook_cpu_us_per_event", "<= 150", "us", words, cpu_us);
         let (now, peak) = process::memory_mb(pid)?;
         let words = format!(
             "one instance after {events} events; {at_first:.1} MB after the first second, peak {peak:.1}"

@@ -20,6 +20,7 @@ mod formats;
 mod hard_cases;
 mod hostile;
 mod http;
+mod keyed;
 mod kills;
 mod old_refunds;
 mod operators;

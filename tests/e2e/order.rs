@@ -111,7 +111,8 @@ const TABLES: [&str; 14] = [
     "audit_log",
 ];
 
-fn client(stripe: &Stripe) -> Client {
+/// What asks Stripe for lines.
+pub fn client(stripe: &Stripe) -> Client {
     let key: secrecy::SecretString = stripe.api_key().into();
     Client::impatient(stripe.api_base(), key.into(), Duration::from_secs(3))
 }

@@ -30,7 +30,8 @@
 , course as (
     select distinct sale.customer_id, course
     from sale
-    join recoup.order_items as item on item.order_id = sale.order_id and item.grants_kind in ('course', 'path')
+    join recoup.order_items as item
+        on item.order_id = (select order_id from sale) and item.grants_kind in ('course', 'path')
     cross join lateral regexp_split_to_table(item.grants_ref, '\s*,\s*') as course
     where sale.paid_at is not null
 )
@@ -46,8 +47,14 @@
             when paid.amount_returned > 0 and paid.amount_returned >= orders.amount_total then paid.returned_at
         end as revoked_at
     from course
-    join recoup.orders on orders.customer_id = course.customer_id and orders.paid_at is not null
-    join recoup.order_items as item on item.order_id = orders.id and item.grants_kind in ('course', 'path')
+    join recoup.orders on orders.customer_id = (select customer_id from sale) and orders.paid_at is not null
+    -- "offset" keeps the planner from beginning with the items of all orders.
+    cross join lateral (
+        select order_items.order_id, order_items.position, order_items.grants_ref
+        from recoup.order_items
+        where order_items.order_id = orders.id and order_items.grants_kind in ('course', 'path')
+        offset 0
+    ) as item
     left join recoup.payments as paid on paid.id = orders.payment_id
     left join sale on sale.order_id = orders.id
     where course.course = any (regexp_split_to_array(item.grants_ref, '\s*,\s*'))
