@@ -45,12 +45,12 @@ async fn each_planted_difference_is_found_and_only_those() {
         INSERT INTO public.people VALUES ('new@example.org', NULL);
         UPDATE values_of.noise SET body = set_byte(body, 0, (get_byte(body, 0) + 1) % 256) WHERE id IN (5, 6);
         UPDATE values_of.scalars SET n = 0.0000 WHERE id = 4;
-        UPDATE values_of.scalars SET t = NULL WHERE t = '';
+        UPDATE values_of.scalars SET t = t || ' ' WHERE id = 3;
         UPDATE public.events SET body = 'x' WHERE region = 'us';
         UPDATE "ünï ""code"""."tàble; drop" SET "b""b" = 1;
         INSERT INTO "ünï ""code"""."tàble; drop" VALUES (1, 2, 3);
         INSERT INTO values_of.large SELECT * FROM values_of.large;
-        DELETE FROM shop.cats WHERE name = 'tom'; UPDATE shop.animals SET name = 'wolf';
+        DELETE FROM shop.cats WHERE name = 'tom'; UPDATE ONLY shop.animals SET name = 'wolf';
         DROP TABLE public.gone; CREATE TABLE public.fresh (a int); INSERT INTO public.fresh VALUES (1), (1);
         ALTER TABLE shop.countries ADD population int;"#,
     )

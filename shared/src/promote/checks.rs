@@ -6,6 +6,7 @@ use super::error::PromoteError;
 use super::mark::Mark;
 use super::server::{Database, Server};
 use super::sessions::{Session, sessions_of};
+use crate::archive::session::quote_ident;
 use crate::db;
 
 /// Says no.
@@ -62,6 +63,13 @@ pub(super) async fn check_rights(
             let owner = &database.owner;
             let reason = format!(
                 "database {name} belongs to role {owner}; make our role a member of it, or its owner"
+            );
+            return Err(refused(operation, reason));
+        }
+        if !database.lets_in {
+            let reason = format!(
+                "database {name} takes no connections; ALTER DATABASE {} ALLOW_CONNECTIONS true changes that",
+                quote_ident(name)
             );
             return Err(refused(operation, reason));
         }

@@ -34,7 +34,7 @@ LEFT JOIN LATERAL (
     WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
       AND NOT EXISTS (
           SELECT FROM pg_catalog.pg_attribute AS a
-          WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])
+          WHERE a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
             AND (NOT a.attnotnull OR a.attgenerated <> '')
       )
     ORDER BY i.indisprimary DESC, ic.relname

@@ -13,8 +13,9 @@ use crate::comparison::tables::{Pair, read_tables};
 use crate::promote::PromoteError;
 
 /// Tables of ours that say something about this very database: another one's rows in them would be untrue.
-const OF_THIS_DATABASE: [(&str, &str); 3] = [
+const OF_THIS_DATABASE: [(&str, &str); 4] = [
     ("_sqlx_migrations", "it says which migrations this database has had"),
+    ("change_segments", "it says which changes of this database were exported"),
     ("captured_tables", "it says which tables of this database record their changes"),
     ("row_changes", "it has the changes of this database"),
 ];

@@ -67,7 +67,8 @@ pub async fn read_triggers(
 
 /// Those that fire.
 pub fn firing(triggers: &[Trigger]) -> Vec<String> {
-    triggers.iter().filter(|trigger| trigger.is_on() && !trigger.is_clone).map(Trigger::described).collect()
+    let fires = |trigger: &&Trigger| matches!(trigger.state.as_str(), "O" | "A") && !trigger.is_clone;
+    triggers.iter().filter(fires).map(Trigger::described).collect()
 }
 
 /// Switches them off.
