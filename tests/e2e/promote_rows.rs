@@ -367,3 +367,30 @@ async fn while_rows_are_merged_the_shop_goes_on() {
     assert_eq!(texts(&stack.database_url, counts).await, ["100200 200 200"]);
     tidy_up(&stack, &[&copy]).await;
 }
+
+#[tokio::test]
+async fn what_is_overwritten_waits_for_its_writers_and_a_rehearsal_does_not() {
+    let stack = archive_stack().start().await.unwrap();
+    execute(
+        &stack.database_url,
+        "CREATE TABLE public.held (id int PRIMARY KEY, a int); INSERT INTO public.held VALUES (1, 1), (2, 2)",
+    )
+    .await;
+    full_backup(&stack).await;
+    let copy = target("held");
+    copy_of(&stack, &copy).await;
+    execute(&stack.database_url, "UPDATE public.held SET a = 3 WHERE id = 1").await;
+    let mut writer = sqlx::PgConnection::connect(&stack.database_url).await.unwrap();
+    sqlx::raw_sql("BEGIN; UPDATE public.held SET a = 4 WHERE id = 2").execute(&mut writer).await.unwrap();
+    let request = with(promote("overwrite", &copy), "tables", json!(["public.held"]));
+
+    assert_eq!(of_table(&succeed(&stack, "restore", request.clone()).await, "public.held")["updated"], 1);
+    let (error_type, message) = fail(&stack, "restore", signed(request.clone())).await;
+    assert!(error_type == "DatabaseLocked" && message.contains("lock"), "{message}");
+    sqlx::raw_sql("COMMIT").execute(&mut writer).await.unwrap();
+    assert_eq!(of_table(&succeed(&stack, "restore", signed(request)).await, "public.held")["updated"], 2);
+    let found = "SELECT concat(id, ' ', a) FROM public.held";
+    assert_eq!(texts(&stack.database_url, found).await, ["1 1", "2 2"]);
+    writer.close().await.unwrap();
+    tidy_up(&stack, &[&copy]).await;
+}

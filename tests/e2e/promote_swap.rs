@@ -255,6 +255,42 @@ async fn of_two_promotes_at_once_one_is_told_to_wait() {
     tidy_up(&stack, &[&copy]).await;
 }
 
+#[tokio::test]
+async fn an_owner_who_is_no_superuser_swaps_and_is_told_whose_session_is_in_the_way() {
+    let stack = archive_stack().start().await.unwrap();
+    told_apart(&stack).await;
+    let (production, copy, role) = (production_of(&stack), target("owned"), target("owner"));
+    let make = format!(
+        "CREATE ROLE {role} LOGIN CREATEDB PASSWORD 'owner'; ALTER DATABASE {production} OWNER TO {role}"
+    );
+    on_server(&stack, &make).await;
+    let (_, rest) = stack.database_url.split_once('@').unwrap();
+    let owned = format!("postgres://{role}:owner@{rest}");
+    stack.secrets.put("database", &json!({"url": owned})).await.unwrap();
+    copy_of(&stack, &copy).await;
+
+    let superuser = PgConnection::connect(&stack.database_url).await.unwrap();
+    let planned = succeed(&stack, "restore", promote("swap", &copy)).await;
+    assert!(
+        planned["sessions"].as_array().unwrap().iter().any(|sessions| sessions["may_end"] == false),
+        "{planned}"
+    );
+    let (error_type, message) = fail(&stack, "restore", signed(promote("swap", &copy))).await;
+    assert!(error_type == "SessionsRemain" && message.contains("pid "), "{message}");
+    assert_eq!(which(&stack).await, "production");
+    superuser.close().await.unwrap();
+    let owner = PgConnection::connect(&owned).await.unwrap();
+    let swapped = succeed(&stack, "restore", signed(promote("swap", &copy))).await;
+
+    assert_eq!(swapped["status"], "promoted");
+    assert_eq!(which(&stack).await, "backup");
+    drop(owner);
+    assert_eq!(succeed(&stack, "restore", signed(json!({"action": "undo"}))).await["status"], "undone");
+    assert_eq!(which(&stack).await, "production");
+    tidy_up(&stack, &[&copy]).await;
+    on_server(&stack, &format!("ALTER DATABASE {production} OWNER TO CURRENT_USER; DROP ROLE {role}")).await;
+}
+
 /// An application that writes rows as fast as it can, and comes back whenever its session ends.
 struct Application {
     stop: Arc<AtomicBool>,

@@ -70,10 +70,8 @@ impl<S: SecretStore + Sync> Restore<S> {
         let id = find_backup(&*self.store, &request.backup_id).await?;
         let backup = Arc::new(Backup::open(Arc::clone(&self.store), id).await?);
         let identities = self.identities(&backup).await?;
-        let target = RestoreTarget {
-            production: self.production().await?,
-            connections: self.connections.max(1),
-        };
+        let target =
+            RestoreTarget { production: self.production().await?, connections: self.connections.max(1) };
         let work = target.restore(Arc::clone(&backup), &identities, &restore_id, &database, deadline);
         let restored = Box::pin(work).await?;
         Ok(reply(restore_id, &backup, restored))

@@ -49,6 +49,7 @@ mod tests {
     #[test]
     fn what_names_a_thing_stays_and_what_names_a_person_does_not() {
         for shown in [
+            "",
             "42",
             "-7",
             "2026-11-29 20:00:00+00",
@@ -58,13 +59,9 @@ mod tests {
         ] {
             assert_eq!(masked(shown), shown);
         }
-        for (value, shown) in [
-            ("ada@example.com", "a***"),
-            ("ada_lovelace", "a***"),
-            ("Ada", "A***"),
-            ("", "***"),
-            ("Ünal 7", "Ü***"),
-        ] {
+        for (value, shown) in
+            [("ada@example.com", "a***"), ("ada_lovelace", "a***"), ("Ada", "A***"), ("Ünal 7", "Ü***")]
+        {
             assert_eq!(masked(value), shown);
         }
         let key = MaskedKey::new(&["id".to_owned(), "email".to_owned()], &[None, Some("x@y.z".to_owned())]);

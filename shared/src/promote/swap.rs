@@ -110,7 +110,7 @@ pub async fn swap(production: &PgConnectOptions, order: &Order) -> Result<Swappe
         kept: current.as_ref().map(|current| beside(&current.name, "before", at)),
         at: at.format(&Rfc3339).unwrap_or_default(),
         actor: order.mandate.as_ref().map(|mandate| mandate.actor.clone()).unwrap_or_default(),
-        comment: current.as_ref().and_then(|current| own_comment(current)),
+        comment: current.as_ref().and_then(own_comment),
     };
     let mut swapped = Swapped {
         promote_id: exchange_of_names.promote_id.clone(),
