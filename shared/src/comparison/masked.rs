@@ -65,6 +65,6 @@ mod tests {
             assert_eq!(masked(value), shown);
         }
         let key = MaskedKey::new(&["id".to_owned(), "email".to_owned()], &[None, Some("x@y.z".to_owned())]);
-        assert_eq!(serde_json::to_string(&key).expect("json"), r#"{"id":null,"email":"x***"}"#);
+        assert_eq!(serde_json::to_string(&key).expect("json"), r#"{"email":"x***","id":null}"#);
     }
 }
