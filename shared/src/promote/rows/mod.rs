@@ -3,8 +3,8 @@
 //!
 //! All of it is one transaction of production. The copy's rows in the ranges that differ are brought over into tables of that
 //! transaction, written from there, looked at again, and only then committed. A dry run does the same and takes it back:
-//! what it says would happen is what did. Foreign keys hold throughout: tables are written in the order that they need
-//! ([`order`]), and what needs each other is written by one statement.
+//! what it says would happen is what did. Foreign keys hold throughout: tables are written in the order that they need,
+//! and what needs each other is written by one statement.
 
 mod choose;
 mod order;

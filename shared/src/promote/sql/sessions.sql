@@ -1,8 +1,9 @@
--- Who is in a database besides us. Postgres itself ends the workers of autovacuum when their database is renamed.
+-- Who is in a database besides us. Postgres itself ends the workers of autovacuum when their database is renamed: they are
+-- left out, and are known by having no role where we may not see what a process is.
 SELECT a.pid,
        coalesce(a.usename::text, '') AS role,
-       a.application_name AS application,
-       a.backend_type AS kind,
+       coalesce(a.application_name, '') AS application,
+       coalesce(a.backend_type, 'session') AS kind,
        (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user)
        OR (
            NOT coalesce((SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.oid = a.usesysid), true)
@@ -12,5 +13,8 @@ SELECT a.pid,
            )
        ) AS may_end
 FROM pg_catalog.pg_stat_activity AS a
-WHERE a.datid = $1::int8::oid AND a.pid <> pg_catalog.pg_backend_pid() AND a.backend_type <> 'autovacuum worker'
+WHERE a.datid = $1::int8::oid
+  AND a.pid <> pg_catalog.pg_backend_pid()
+  AND coalesce(a.backend_type, CASE WHEN a.usesysid IS NULL THEN 'autovacuum worker' ELSE 'session' END)
+      <> 'autovacuum worker'
 ORDER BY a.pid
