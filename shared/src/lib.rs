@@ -4,6 +4,7 @@
 //! builds a context that reaches everything. What a binary reaches is what its `main.rs` starts with.
 
 pub mod archive;
+pub mod changes;
 pub mod comparison;
 pub mod config;
 pub mod db;

@@ -16,11 +16,33 @@ pub fn cpu(pid: u32) -> Result<Duration> {
 
 /// The same: its own, and the kernel's for it.
 pub fn cpu_by_mode(pid: u32) -> Result<(Duration, Duration)> {
+    let fields = stat(pid)?;
+    Ok((TICK * fields[11], TICK * fields[12]))
+}
+
+/// The same with that of its children that have ended.
+pub fn cpu_with_ended(pid: u32) -> Result<Duration> {
+    Ok(TICK * stat(pid)?[11..15].iter().sum::<u32>())
+}
+
+/// The process that began it.
+pub fn parent(pid: u32) -> Result<u32> {
+    Ok(stat(pid)?[1])
+}
+
+/// The processes that it began and that run.
+pub fn children(pid: u32) -> Result<Vec<u32>> {
+    let entries = std::fs::read_dir("/proc")?;
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(pids.filter(|other| parent(*other).is_ok_and(|parent| parent == pid)).collect())
+}
+
+/// The fields of `/proc/<pid>/stat` from the state on; what is no number is 0.
+fn stat(pid: u32) -> Result<Vec<u32>> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name in parentheses may hold spaces.
     let fields = stat.rsplit_once(')').ok_or("no name in /proc/<pid>/stat")?.1;
-    let mut ticks = fields.split_whitespace().skip(11).map(|field| TICK * field.parse().unwrap_or(0));
-    Ok((ticks.next().unwrap_or_default(), ticks.next().unwrap_or_default()))
+    Ok(fields.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect())
 }
 
 /// Resident memory in MB: now, and at its peak.

@@ -33,11 +33,11 @@ VARIABLES = {
         "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS", "BACKUP_SCHEMAS",
         "BACKUP_RETENTION_DAYS_FULL", "BACKUP_RETENTION_DAYS_PAYMENTS", "BACKUP_RETENTION_DAYS_ORDERS",
         "BACKUP_RETENTION_DAYS_TICKETS", "BACKUP_RETENTION_DAYS_TABLES", "BACKUP_PITR_DAYS", "BACKUP_CONNECTIONS",
-        "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
+        "BACKUP_CHANGES_KEEP_HOURS", "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
     "Verify": {
         "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID", "STRIPE_API_SECRET_ID",
-        "STRIPE_WEBHOOK_SECRET_ID", "BACKUP_RPO_HOURS", "RECOUP_SECRET_DAYS", "RESTORE_CONNECTIONS",
+        "STRIPE_WEBHOOK_SECRET_ID", "BACKUP_RPO_HOURS", "BACKUP_SCHEMAS", "RECOUP_SECRET_DAYS", "RESTORE_CONNECTIONS",
         "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
     "Restore": {"RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID", "RESTORE_CONNECTIONS"},
@@ -51,6 +51,7 @@ SCHEDULES = {
     **{
         f"Backup{name}": ("Backup", {"backup_type": kind, "scheduled_at": "<aws.scheduler.scheduled-time>"})
         for name, kind in [
+            ("ChangesEveryFiveMinutes", "changes"),
             ("FullDaily", "full"), ("PaymentsHourly", "payments"), ("OrdersDaily", "orders"), ("TicketsDaily", "tickets"),
         ]
     },
@@ -60,6 +61,7 @@ SCHEDULES = {
     ),
     "VerifyLatestDaily": ("Verify", {"action": "full", "backup_id": "latest"}),
     "VerifyDrillWeekly": ("Verify", {"action": "drill"}),
+    "VerifyChangesDaily": ("Verify", {"action": "changes"}),
     "VerifyDatabaseDaily": ("Verify", {"action": "database"}),
     "VerifySchemaDaily": ("Verify", {"action": "schema"}),
     "VerifyHealthEveryFifteenMinutes": ("Verify", {"action": "health"}),
@@ -89,8 +91,9 @@ def allow(actions, resources, condition=None):
 def policies(full):
     """What each function may do, with its own log and secrets."""
     database = "DatabaseSecretArn" if full else "DatabaseSecret"
-    objects = "${BackupBucket.Arn}/v1/backups/*"
-    listing = allow("s3:ListBucket", "BackupBucket.Arn", {"StringLike": {"s3:prefix": "v1/backups/*"}})
+    prefixes = ["v1/backups/*", "v1/changes/*"]
+    objects = [f"${{BackupBucket.Arn}}/{prefix}" for prefix in prefixes]
+    listing = allow("s3:ListBucket", "BackupBucket.Arn", {"StringLike": {"s3:prefix": prefixes}})
     through_s3 = {"StringEquals": {"kms:ViaService": "s3.${AWS::Region}.amazonaws.com"}}
     failed = allow("sqs:SendMessage", "DeadLetters.Arn")
 
@@ -225,7 +228,7 @@ SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebh
 PUBLIC = {
     "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
     "BackupRetentionDaysFull", "BackupRetentionDaysPayments", "BackupRetentionDaysOrders",
-    "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "2", "BackupRpoHours",
+    "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "BackupChangesKeepHours", "2", "BackupRpoHours",
     "SecretMaxAgeDays", "MetricsNamespace",
     "Stack=${AWS::StackName}", "none", "transaction",
 }
@@ -367,6 +370,7 @@ def check_alarms(resources, full, fault):
     for name, counted, hours in [
         ("BackupMissing", {("FullBackups", "backup")}, 26),
         ("PaymentsBackupMissing", {("PaymentsBackups", "backup")}, 2),
+        ("ChangesMissing", {("ChangesExports", "backup")}, 0.25),
         ("VerifyMissing", {("Invocations", "Verify"), ("Errors", "Verify")}, 26),
     ]:
         alarm = alarms.get(name, {})

@@ -28,13 +28,21 @@ async fn recorded_bytes(stack: &Stack, backup: &Value) -> i64 {
         .unwrap()
 }
 
+/// A part of a database captures no changes: the table that they would go to is not in it.
+fn without_capture(dump: &str) -> String {
+    let lines = dump.lines().filter(|line| !line.contains("recoup_capture_"));
+    // Each trigger stands between comments and empty lines of its own.
+    lines.filter(|line| !line.is_empty() && *line != "--").map(|line| format!("{line}\n")).collect()
+}
+
 /// As `pg_dump` sees them, these tables are the same in both databases: columns, keys, triggers, comments, rows.
 async fn assert_same_tables(stack: &Stack, copy: &str, tables: &[&str]) {
     for table in tables {
         let option = format!("--table={table}");
         let original = dump_with(stack, &stack.database_url, &[&option]).await;
         assert!(original.contains("CREATE TABLE"), "{table}: {original}");
-        assert_same_dump(&original, &dump_with(stack, copy, &[&option]).await);
+        let original = without_capture(&original);
+        assert_same_dump(&original, &without_capture(&dump_with(stack, copy, &[&option]).await));
     }
 }
 
@@ -123,8 +131,11 @@ async fn every_table_of_ours_is_in_a_set_or_in_the_full_backup_on_purpose() {
         "audit_log",
         "backup_expectations",
         "backups",
+        "captured_tables",
+        "change_segments",
         "reconciliations",
         "recovery_points",
+        "row_changes",
         "verifications",
         "webhook_events",
     ]

@@ -9,6 +9,7 @@ mod backup_kinds;
 mod backup_restore;
 mod backup_status;
 mod backup_windows;
+mod changes;
 mod concurrency;
 mod corruption;
 mod diskless;

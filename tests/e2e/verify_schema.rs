@@ -100,11 +100,11 @@ async fn migrations_that_are_missing_extra_or_changed_are_named() {
     // What a migration that is missing would make is not named as dropped besides.
     execute(
         &stack,
-        "delete from recoup._sqlx_migrations where version in (15, 999999);
-         drop table recoup.verifications",
+        "delete from recoup._sqlx_migrations where version in (16, 999999);
+         alter table recoup.webhook_events alter column payload set compression default",
     )
     .await;
     let findings = drift(&stack).await;
-    assert_eq!(found(&findings), ["2 \"changed\"", "15 \"missing\""]);
+    assert_eq!(found(&findings), ["2 \"changed\"", "16 \"missing\""]);
     assert_eq!(objects(&findings), Vec::<String>::new());
 }

@@ -3,6 +3,7 @@
 //!
 //! It holds public keys only. In AWS it may write objects, list and delete them, and not read one.
 
+mod changes;
 mod prune;
 mod rebuild;
 mod reply;
@@ -19,6 +20,8 @@ use recoup::archive::kind::BackupKind;
 use recoup::archive::schema::SchemaSelection;
 use recoup::archive::store::S3Store;
 use recoup::archive::summary::list_backups;
+use recoup::changes::capture::Order;
+use recoup::changes::export::Exporter;
 use recoup::config::Env;
 use recoup::db;
 use recoup::failure::Failure;
@@ -28,6 +31,7 @@ use recoup::telemetry::metrics::{Metric, Metrics};
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 
+pub use crate::changes::{CaptureReply, CaptureRequest, ChangesReply, ChangesRequest};
 pub use crate::prune::{PruneReply, PruneRequest};
 pub use crate::rebuild::{RebuildReply, RebuildRequest};
 use crate::reply::outcome_reply;
@@ -48,6 +52,7 @@ pub struct Backup<S> {
     retention: Retention,
     metrics: Metrics,
     point_in_time_window: time::Duration,
+    changes_keep: time::Duration,
 }
 
 impl<S: SecretStore + Sync> Backup<S> {
@@ -56,10 +61,7 @@ impl<S: SecretStore + Sync> Backup<S> {
     /// # Errors
     /// `ConfigurationInvalid`, naming every variable at fault.
     pub fn from_env(mut env: Env, aws: &aws_config::SdkConfig, secrets: S) -> Result<Self, Failure> {
-        let schemas = match env.optional("BACKUP_SCHEMAS") {
-            None => SchemaSelection::All,
-            Some(list) => SchemaSelection::Only(list.split(',').map(|name| name.trim().to_owned()).collect()),
-        };
+        let schemas = SchemaSelection::from_env(&mut env);
         let backup = Self {
             secrets,
             database_secret_id: env.required("DATABASE_SECRET_ID"),
@@ -70,6 +72,7 @@ impl<S: SecretStore + Sync> Backup<S> {
             retention: Retention::from_env(&mut env),
             metrics: Metrics::from_env(&mut env, "backup", Box::new(std::io::stdout())),
             point_in_time_window: time::Duration::days(env.parsed::<u16>("BACKUP_PITR_DAYS", 35).into()),
+            changes_keep: time::Duration::hours(env.parsed::<u16>("BACKUP_CHANGES_KEEP_HOURS", 24).into()),
         };
         env.finish()?;
         Ok(backup)
@@ -102,6 +105,29 @@ impl<S: SecretStore + Sync> Backup<S> {
     }
 }
 
+impl<S: SecretStore + Sync> Backup<S> {
+    async fn export(&self, deadline: SystemTime) -> Result<BackupReply, Failure> {
+        let exporter = Exporter {
+            options: self.database().await?,
+            store: Arc::clone(&self.store),
+            encryption: self.encryption.clone(),
+            schemas: self.schemas.clone(),
+            keep: self.changes_keep,
+        };
+        let reply = Box::pin(changes::export(&exporter, deadline)).await?;
+        // What the alarm on their age counts.
+        if let Some(segment_id) = reply.segment_id() {
+            self.metrics.record(&[Metric::one("ChangesExports")], &[("segment_id", segment_id)]);
+        }
+        Ok(BackupReply::Changes(reply))
+    }
+
+    async fn order(&self, order: Order, request: &CaptureRequest) -> Result<BackupReply, Failure> {
+        let ordered = changes::order(&self.database().await?, &self.schemas, order, request).await?;
+        Ok(BackupReply::Captured(ordered))
+    }
+}
+
 fn completed(kind: BackupKind) -> Metric {
     Metric::one(match kind {
         BackupKind::Full => "FullBackups",
@@ -120,6 +146,9 @@ impl<S: SecretStore + Sync> Operation for Backup<S> {
         let store = &*self.store;
         match request {
             BackupRequest::Make(make) => Box::pin(self.make(make.understood()?, deadline)).await,
+            BackupRequest::Changes(_) => Box::pin(self.export(deadline)).await,
+            BackupRequest::Capture(request) => Box::pin(self.order(Order::Capture, &request)).await,
+            BackupRequest::Release(request) => Box::pin(self.order(Order::Release, &request)).await,
             BackupRequest::List => {
                 let list = list_backups(store).await.map_err(Failure::from)?;
                 Ok(BackupReply::List { backups: list.backups, incomplete: list.incomplete })

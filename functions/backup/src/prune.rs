@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use recoup::archive::inventory::Folder;
 use recoup::archive::prune::{Author, Prune, Pruned, Rule, Why};
 use recoup::archive::store::S3Store;
+use recoup::changes::prune::PrunedSegments;
 use recoup::failure::Failure;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
@@ -76,6 +77,8 @@ pub struct PruneReply {
     incomplete: Vec<String>,
     uploads_aborted: Vec<Upload>,
     bytes_freed: u64,
+    /// Segments of changes that no instant needs any more.
+    changes: PrunedSegments,
     /// Whether the bucket keeps what was removed as older versions, until its lifecycle rule drops them.
     versions_kept: bool,
     warnings: Vec<String>,
@@ -150,6 +153,7 @@ fn reply(pruned: Pruned, dry_run: bool) -> PruneReply {
         dry_run,
         refusal: pruned.refusal,
         bytes_freed: pruned.removed.iter().map(|(folder, _)| folder.bytes).sum(),
+        changes: pruned.changes,
         removed: pruned.removed.into_iter().map(|(folder, why)| removed(folder, why)).collect(),
         kept: pruned.kept.into_iter().map(|(folder, rules)| kept(folder, rules)).collect(),
         incomplete: pruned.incomplete.into_iter().map(|folder| folder.id.to_string()).collect(),

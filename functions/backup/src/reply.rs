@@ -7,6 +7,7 @@ use recoup::archive::summary::ListedBackup;
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::changes::{CaptureReply, ChangesReply};
 use crate::prune::PruneReply;
 use crate::rebuild::RebuildReply;
 use crate::status::StatusReply;
@@ -19,6 +20,10 @@ pub enum BackupReply {
     Made(Box<MadeReply>),
     /// Another delivery of the same scheduled invocation made it, or makes it.
     Duplicate(DuplicateReply),
+    /// Changes were exported.
+    Changes(ChangesReply),
+    /// Tables are captured, or no more.
+    Captured(CaptureReply),
     /// The backups that the bucket has.
     List {
         /// Complete ones, newest first.

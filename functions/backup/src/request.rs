@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::changes::{CaptureRequest, ChangesRequest};
 use crate::prune::PruneRequest;
 use crate::rebuild::RebuildRequest;
 use crate::status::StatusRequest;
@@ -23,6 +24,12 @@ use crate::status::StatusRequest;
 pub enum BackupRequest {
     /// Make a backup.
     Make(MakeRequest),
+    /// Export what changed.
+    Changes(ChangesRequest),
+    /// Capture the changes of tables.
+    Capture(CaptureRequest),
+    /// Capture them no more.
+    Release(CaptureRequest),
     /// List what the bucket has.
     List,
     /// Remove what has expired.
@@ -49,6 +56,9 @@ pub struct MakeRequest {
     scheduled_at: Option<OffsetDateTime>,
 }
 
+/// The `backup_type` that is no copy of rows, but of what became of them.
+const CHANGES: &str = "changes";
+
 /// An action without further fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,7 +71,12 @@ impl<'de> Deserialize<'de> for BackupRequest {
         }
         let mut fields = Map::deserialize(deserializer)?;
         match fields.remove("action").as_ref().map(|action| action.as_str().ok_or(action)) {
-            None | Some(Err(Value::Null)) => read(fields).map(Self::Make),
+            None | Some(Err(Value::Null)) => match fields.get("backup_type") {
+                Some(Value::String(kind)) if kind == CHANGES => read(fields).map(Self::Changes),
+                _ => read(fields).map(Self::Make),
+            },
+            Some(Ok("capture")) => read(fields).map(Self::Capture),
+            Some(Ok("release")) => read(fields).map(Self::Release),
             Some(Ok("list")) => read(fields).map(|Alone {}| Self::List),
             Some(Ok("prune")) => read(fields).map(Self::Prune),
             Some(Ok("rebuild")) => read(fields).map(Self::Rebuild),
@@ -76,7 +91,8 @@ impl Request for BackupRequest {
     const ACCEPTS: &'static str = "backup_type \"full\", \"payments\", \"orders\", \"tickets\", or \"tables\" with tables, a \
         list of names; with any of them a label of up to 60 bytes, a format (\"copy\", the default, \"csv\" or \"json\"), for \
         the rows of a window of time date_from, date_to (by default now) and created_columns, which column dates the rows \
-        of a table, and, from a schedule, scheduled_at; or action \"list\"; \"status\" with backup_id (an id or \"latest\"); \
+        of a table, and, from a schedule, scheduled_at; or backup_type \"changes\", alone or with \
+        scheduled_at; or action \"capture\" or \"release\" with tables, dry_run (default true), actor, reason; \"list\"; \"status\" with backup_id (an id or \"latest\"); \
         \"prune\" with dry_run (default true), actor, reason, older_than_days, more_than_half, without_recovery_points; \
         \"rebuild\" with dry_run (default false)";
     const EXAMPLE: &'static str = r#"{"backup_type":"tables","tables":["public.orders"],"date_from":"2026-11-01T00:00:00Z","label":"before release 12"}"#;
@@ -161,7 +177,11 @@ mod tests {
         match parse::<BackupRequest>(payload)? {
             BackupRequest::Make(make) => make.understood().map(drop),
             BackupRequest::Prune(prune) => prune.check().map(drop),
-            BackupRequest::List | BackupRequest::Rebuild(_) | BackupRequest::Status(_) => Ok(()),
+            BackupRequest::Capture(order) | BackupRequest::Release(order) => order.understood().map(drop),
+            BackupRequest::Changes(_)
+            | BackupRequest::List
+            | BackupRequest::Rebuild(_)
+            | BackupRequest::Status(_) => Ok(()),
         }
     }
 
@@ -201,6 +221,12 @@ mod tests {
             json!({"action": "prune", "dry_run": false}),
             json!({"action": "prune", "dry_run": false, "actor": "ada", "reason": " "}),
             json!({"action": "prune", "dry_run": false, "reason": "room"}),
+            json!({"backup_type": "changes", "label": "x"}),
+            json!({"backup_type": "changes", "tables": ["public.orders"]}),
+            json!({"action": "capture", "tables": ["orders"]}),
+            json!({"action": "capture", "tables": "public.orders"}),
+            json!({"action": "capture", "dry_run": false, "actor": "ada", "reason": "all"}),
+            json!({"action": "release", "tables": ["public.orders"], "dry_run": false, "actor": "ada"}),
             json!({}),
         ] {
             let failure = understood(payload.clone()).expect_err("refused");
@@ -221,6 +247,11 @@ mod tests {
             json!({"action": "list"}),
             json!({"action": "status", "backup_id": "latest"}),
             json!({"action": "rebuild"}),
+            json!({"backup_type": "changes"}),
+            json!({"backup_type": "changes", "scheduled_at": "2026-11-21T04:10:00Z"}),
+            json!({"action": "capture"}),
+            json!({"action": "capture", "tables": ["public.orders"]}),
+            json!({"action": "release", "tables": ["shop.\"Odd\""], "dry_run": false, "actor": "a", "reason": "b"}),
             json!({"action": "prune"}),
             json!({"action": "prune", "older_than_days": 30, "dry_run": false, "actor": "ada", "reason": "room"}),
         ] {

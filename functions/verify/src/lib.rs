@@ -1,6 +1,7 @@
 //! The verify function: is a backup whole, does it come back, do the rows hold together, are the tables as migrated,
 //! and is the whole setup healthy? What is not is a function error, never a green reply.
 
+mod changes;
 mod database;
 mod drill;
 mod full;
@@ -68,6 +69,8 @@ pub enum Outcome {
     Full(full::FullReply),
     /// Of `drill`.
     Drill(drill::DrillReply),
+    /// Of `changes`.
+    Changes(changes::ChangesReply),
     /// Of `database`.
     Database(database::DatabaseReply),
     /// Of `schema`.
@@ -120,6 +123,10 @@ impl<S: SecretStore + SecretDates + Sync> Verify<S> {
         if backup.manifest.encryption.method == "none" {
             return Ok(Identities::parse(&[])?);
         }
+        self.all_identities().await
+    }
+
+    async fn all_identities(&self) -> Result<Identities, Failure> {
         Ok(Identities::parse(&age_identities(&self.secrets, &self.key_secret_id).await?)?)
     }
 
@@ -152,6 +159,10 @@ impl<S: SecretStore + SecretDates + Sync> Verify<S> {
                         return Ok((Outcome::Drill(drilled.reply), drilled.warnings));
                     }
                 }
+            }
+            Check::Changes => {
+                let identities = self.all_identities().await?;
+                Outcome::Changes(Box::pin(changes::changes(&self.store, &identities)).await?)
             }
             Check::Database { settle_minutes } => {
                 let settled_before =

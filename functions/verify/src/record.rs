@@ -18,7 +18,14 @@ pub(crate) struct Verification<'v> {
 
 /// `failed` where what was checked is at fault, `error` where the check could not be carried out.
 pub(crate) fn status_of(failure: &Failure) -> &'static str {
-    let found = ["BackupDamaged", "BackupNotFound", "RestoreNotEqual", "InvariantBroken", "SchemaDrift"];
+    let found = [
+        "BackupDamaged",
+        "BackupNotFound",
+        "ChangesBroken",
+        "RestoreNotEqual",
+        "InvariantBroken",
+        "SchemaDrift",
+    ];
     if found.contains(&failure.error_type()) { "failed" } else { "error" }
 }
 

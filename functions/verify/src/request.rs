@@ -17,7 +17,7 @@ pub struct VerifyRequest {
 }
 
 impl Request for VerifyRequest {
-    const ACCEPTS: &'static str = "action \"full\" (every byte of a backup), \"quick\" (its manifest, listing and the store's checksums) or \"drill\" (restore it, prove it, drop the copy), each with an optional backup_id, a backup's name, \"latest\" for the newest full one or \"latest-payments\" and so on; action \"database\" (the rows), with an optional settle_minutes (what is younger is not judged, 60); action \"schema\" (the tables against the migrations) or \"health\" (all of it at a glance), alone";
+    const ACCEPTS: &'static str = "action \"full\" (every byte of a backup), \"quick\" (its manifest, listing and the store's checksums) or \"drill\" (restore it, prove it, drop the copy), each with an optional backup_id, a backup's name, \"latest\" for the newest full one or \"latest-payments\" and so on; action \"changes\" (every byte of the exported changes, and that none is missing in between), alone; action \"database\" (the rows), with an optional settle_minutes (what is younger is not judged, 60); action \"schema\" (the tables against the migrations) or \"health\" (all of it at a glance), alone";
     const EXAMPLE: &'static str = r#"{"action":"full","backup_id":"latest"}"#;
 }
 
@@ -35,6 +35,8 @@ pub(crate) enum Wanted {
 pub(crate) enum Check {
     /// Of a backup.
     Backup { depth: Depth, backup_id: Option<String> },
+    /// Of the exported changes.
+    Changes,
     /// Of the rows.
     Database { settle_minutes: u32 },
     /// Of the tables.
@@ -59,6 +61,7 @@ impl Check {
             Self::Backup { depth: Depth::Quick, .. } => "quick",
             Self::Backup { depth: Depth::Full, .. } => "full",
             Self::Backup { depth: Depth::Drill, .. } => "drill",
+            Self::Changes => "changes",
             Self::Database { .. } => "database",
             Self::Schema => "schema",
         }
@@ -79,7 +82,7 @@ pub(crate) fn wanted(request: VerifyRequest) -> Result<Wanted, Failure> {
         "quick" => Some(Depth::Quick),
         "full" => Some(Depth::Full),
         "drill" => Some(Depth::Drill),
-        "database" | "schema" | "health" => None,
+        "changes" | "database" | "schema" | "health" => None,
         other => return Err(refuse(format!("action {other:?} is not known"))),
     };
     if backup_id.is_some() && depth.is_none() {
@@ -93,6 +96,7 @@ pub(crate) fn wanted(request: VerifyRequest) -> Result<Wanted, Failure> {
         ("database", None) => {
             Wanted::Check(Check::Database { settle_minutes: settle_minutes.unwrap_or(SETTLE_MINUTES) })
         }
+        ("changes", None) => Wanted::Check(Check::Changes),
         ("schema", None) => Wanted::Check(Check::Schema),
         _ => Wanted::Health,
     })
@@ -116,6 +120,7 @@ mod tests {
             json!({"action": "health", "settle_minutes": 0}),
             json!({"action": "database", "settle_minutes": -1}),
             json!({"action": "database", "backup_id": "latest"}),
+            json!({"action": "changes", "backup_id": "latest"}),
         ] {
             let failure = match parse::<VerifyRequest>(payload.clone()).map(wanted) {
                 Err(failure) | Ok(Err(failure)) => failure,
@@ -137,6 +142,7 @@ mod tests {
         assert_eq!(wanted(json!({"action": "drill"})), drill);
         let database = Wanted::Check(Check::Database { settle_minutes: 60 });
         assert_eq!(wanted(json!({"action": "database"})), database);
+        assert_eq!(wanted(json!({"action": "changes"})), Wanted::Check(Check::Changes));
         assert_eq!(wanted(json!({"action": "health"})), Wanted::Health);
     }
 }

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `BackupAgeSeconds` | health | age of the newest full backup; absent where there is none |
 //! | `BackupsLate` | health | kinds of backup without one that is new enough |
+//! | `ChangesAgeSeconds` | health | age of the newest exported changes; absent where there are none |
+//! | `ChangesFaults` | changes | what is wrong with exported changes |
 //! | `EventsFailed`, `EventsDead` | health | events that wait for another try, and for a person |
 //! | `Failing`, `Degraded` | health | parts that are |
 //! | `DrillSeconds` | drill | recovery time |
@@ -32,6 +34,7 @@ impl Signals {
         let mut metrics = vec![match action {
             "database" => count("InvariantViolations", 0),
             "schema" => count("SchemaDrift", 0),
+            "changes" => count("ChangesFaults", 0),
             _ => count("ObjectsDamaged", 0),
         }];
         metrics.extend(drill_seconds.map(|seconds| Metric::new("DrillSeconds", Unit::Seconds, seconds)));
@@ -50,6 +53,7 @@ impl Signals {
         let metric = match failure.error_type() {
             "InvariantBroken" => count("InvariantViolations", number("rows_broken")),
             "SchemaDrift" => count("SchemaDrift", listed("migrations") + number("objects_differing")),
+            "ChangesBroken" => count("ChangesFaults", number("faults")),
             "BackupDamaged" => count("ObjectsDamaged", number("damaged")),
             _ => return,
         };

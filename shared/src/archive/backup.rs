@@ -27,6 +27,7 @@ use super::selection::{Chosen, Selection, choose};
 use super::session::open_reading;
 use super::store::{ObjectStore, OpenUploads};
 use super::summary::ListedBackup;
+use crate::changes::link;
 
 /// What is kept back of the invocation's time to give up cleanly.
 const CLEAN_UP_TIME: Duration = Duration::from_secs(10);
@@ -198,7 +199,8 @@ impl<S: ObjectStore> BackupSource<S> {
         let chosen = choose(holder, selection, &self.schemas).await?;
         // What is chosen may lie in any schema.
         let schemas = if chosen.is_some() { &SchemaSelection::All } else { &self.schemas };
-        let plan = plan(holder, schemas, chosen.as_ref()).await?;
+        let mut plan = plan(holder, schemas, chosen.as_ref()).await?;
+        plan.changes = Box::pin(link::prove(plan.changes, &self.options, &*self.store)).await?;
         destination.progress.planned(plan.tables.iter().map(|table| table.bytes).sum());
         tracing::info!(backup_id = %destination.backup_id, tables = plan.tables.len(), "backup planned");
 

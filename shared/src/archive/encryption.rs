@@ -112,6 +112,7 @@ impl Encryption {
 }
 
 /// The private keys that may open backups.
+#[derive(Clone)]
 pub struct Identities(Vec<x25519::Identity>);
 
 impl Identities {
@@ -134,19 +135,26 @@ impl Identities {
     /// # Errors
     /// [`ArchiveError::WrongKey`] where none of them is among the backup's recipients.
     pub fn opening(&self, manifest: &manifest::Manifest) -> Result<Decryption, ArchiveError> {
-        if manifest.encryption.method == "none" {
-            return Ok(Decryption::None);
+        self.decryption(&manifest.encryption).ok_or_else(|| ArchiveError::WrongKey {
+            backup_id: manifest.backup_id.clone(),
+            identities: self.count(),
+            recipients: manifest.encryption.recipients.clone(),
+        })
+    }
+
+    /// How objects that were encrypted like this are opened; `None` where no identity is among their recipients.
+    pub fn decryption(&self, encryption: &manifest::Encryption) -> Option<Decryption> {
+        if encryption.method == "none" {
+            return Some(Decryption::None);
         }
-        let recipients = &manifest.encryption.recipients;
+        let recipients = &encryption.recipients;
         let opens = |identity: &&x25519::Identity| recipients.contains(&identity.to_public().to_string());
-        match self.0.iter().find(opens) {
-            Some(identity) => Ok(Decryption::Age(identity.clone())),
-            None => Err(ArchiveError::WrongKey {
-                backup_id: manifest.backup_id.clone(),
-                identities: self.0.len(),
-                recipients: recipients.clone(),
-            }),
-        }
+        self.0.iter().find(opens).cloned().map(Decryption::Age)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 }
 

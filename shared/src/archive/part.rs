@@ -13,7 +13,7 @@ use super::backup_progress::Progress;
 use super::encode::{Encoded, encode_rows};
 use super::encryption::Encryption;
 use super::error::ArchiveError;
-use super::format::TableFormat;
+use super::format::{RowEncoder, TableFormat};
 use super::manifest::PartEntry;
 use super::names::BackupId;
 use super::plan::TablePlan;
@@ -50,37 +50,83 @@ pub async fn write_part<S: ObjectStore>(
     number: usize,
 ) -> Result<PartEntry, ArchiveError> {
     let key = format!("{}{}", table.part_key(number, destination.format), destination.encryption.suffix());
-    let (batches_in, batches_out) = mpsc::channel(WAITING);
-    let (stored_in, stored_out) = mpsc::channel(WAITING);
-
-    let encoder = {
-        let destination = Arc::clone(destination);
-        let (columns, encoder) = (table.columns.len(), destination.format.encoder(&table.columns));
-        tokio::task::spawn_blocking(move || {
-            encode_rows(batches_out, stored_in, columns, encoder, &destination.encryption)
-        })
-    };
-    let sql = table.copy_out_sql(table.parts[number]);
-    let name = table.qualified_name();
     let whole_key = destination.backup_id.key(&key);
-    let (read, encoded, uploaded) = tokio::join!(
-        read_rows(connection, &name, &sql, batches_in, |rows, bytes| destination.progress.read(rows, bytes)),
-        encoder,
-        upload_stream(&*destination.store, &destination.uploads, &whole_key, stored_out),
-    );
-
-    // A stage that ends early makes its neighbours end too: the one with a reason of its own began it.
-    let interrupted =
-        || ArchiveError::Interrupted { operation: format!("back up table {name}, part {number}") };
-    read?;
-    let stored = uploaded?;
-    let encoded = encoded.map_err(|_| interrupted())??;
-    stored.ok_or_else(interrupted)?;
+    let rows = RowsToStore {
+        name: &table.qualified_name(),
+        sql: &table.copy_out_sql(table.parts[number]),
+        columns: table.columns.len(),
+        encoder: destination.format.encoder(&table.columns),
+    };
+    let sink = Sink {
+        store: &*destination.store,
+        uploads: &destination.uploads,
+        encryption: &destination.encryption,
+    };
+    let told = |rows, bytes| destination.progress.read(rows, bytes);
+    let encoded = sink.store_rows(connection, &whole_key, rows, told).await?;
     destination.progress.part_done(table.part_bytes());
     Ok(entry(key, &encoded))
 }
 
-fn entry(key: String, encoded: &Encoded) -> PartEntry {
+/// Rows that are to become one object.
+pub struct RowsToStore<'r> {
+    /// What they are, for messages.
+    pub name: &'r str,
+    /// The `COPY … TO STDOUT` that reads them.
+    pub sql: &'r str,
+    /// How many columns each has.
+    pub columns: usize,
+    /// How they are written.
+    pub encoder: RowEncoder,
+}
+
+/// Where objects with rows go.
+pub struct Sink<'s, S> {
+    /// The bucket.
+    pub store: &'s S,
+    /// Uploads that are not complete.
+    pub uploads: &'s OpenUploads,
+    /// To whom they are encrypted.
+    pub encryption: &'s Encryption,
+}
+
+impl<S: ObjectStore> Sink<'_, S> {
+    /// Reads rows and stores them as `key`; `progress` is told of each batch, its rows and bytes.
+    ///
+    /// # Errors
+    /// Of the stage that failed first; then `connection` must not be used again.
+    pub async fn store_rows(
+        &self,
+        connection: &mut PgConnection,
+        key: &str,
+        rows: RowsToStore<'_>,
+        progress: impl Fn(u64, u64),
+    ) -> Result<Encoded, ArchiveError> {
+        let (batches_in, batches_out) = mpsc::channel(WAITING);
+        let (stored_in, stored_out) = mpsc::channel(WAITING);
+        let RowsToStore { name, sql, columns, encoder } = rows;
+        let encryption = self.encryption.clone();
+        let encoding = tokio::task::spawn_blocking(move || {
+            encode_rows(batches_out, stored_in, columns, encoder, &encryption)
+        });
+        let (read, encoded, uploaded) = tokio::join!(
+            read_rows(connection, name, sql, batches_in, progress),
+            encoding,
+            upload_stream(self.store, self.uploads, key, stored_out),
+        );
+
+        // A stage that ends early makes its neighbours end too: the one with a reason of its own began it.
+        let interrupted = || ArchiveError::Interrupted { operation: format!("store {name} as {key}") };
+        read?;
+        let stored = uploaded?;
+        let encoded = encoded.map_err(|_| interrupted())??;
+        stored.ok_or_else(interrupted)?;
+        Ok(encoded)
+    }
+}
+
+/// What a manifest says of an object with rows.
+pub fn entry(key: String, encoded: &Encoded) -> PartEntry {
     PartEntry {
         key,
         rows: encoded.digest.rows,

@@ -7,11 +7,12 @@ use sqlx::{PgConnection, Row};
 
 use super::error::ArchiveError;
 use super::format::TableFormat;
-use super::manifest::{Column, DatabaseTraits, SequenceEntry, Snapshot};
+use super::manifest::{ChangesLink, Column, DatabaseTraits, SequenceEntry, Snapshot};
 use super::names::table_folder;
 use super::schema::{self, SchemaDump, SchemaSelection, TableSubset};
 use super::selection::{Chosen, Rows};
 use super::session::{quote_ident, quote_qualified, run};
+use crate::changes::link;
 
 /// How much of a table (with what it keeps in TOAST) one part holds, about. Small enough that several
 /// workers end together and a resumed backup repeats little; large enough that requests do not count.
@@ -23,11 +24,16 @@ const PARTS_PER_TABLE_MAX: u64 = 10_000;
 /// Tables locked by one statement.
 const TABLES_PER_LOCK: usize = 100;
 
+/// Tables whose rows belong to one history of one database: a copy has another one, and begins without them.
+const OF_ONE_HISTORY: [(&str, &str); 2] = [("recoup", "row_changes"), ("recoup", "change_segments")];
+
 /// What a backup will read.
 #[derive(Debug)]
 pub struct Plan {
     /// The instant that all sessions see.
     pub snapshot: Snapshot,
+    /// Where the database's chain of changes stands at that instant.
+    pub changes: Option<ChangesLink>,
     /// How the database was created.
     pub database: DatabaseTraits,
     /// `server_version_num`.
@@ -134,7 +140,11 @@ pub async fn plan(
             SequenceEntry { schema, name, last_value, is_called }
         });
     let sequences = sequences.collect();
-    Ok(Plan { snapshot, database, postgres_version, tables, definitions, sequences })
+    let changes = match chosen {
+        None => link::read(connection).await?,
+        Some(_) => None,
+    };
+    Ok(Plan { snapshot, changes, database, postgres_version, tables, definitions, sequences })
 }
 
 /// Lists the tables for which `rows` says which rows are meant, with their parts, and locks them against change.
@@ -147,8 +157,13 @@ pub async fn plan_tables(
     rows: impl Fn(&schema::Table) -> Option<Rows>,
 ) -> Result<Vec<TablePlan>, ArchiveError> {
     let found = schema::read_tables(connection, selection).await?;
+    let wanted = |table: &schema::Table| {
+        let wanted = rows(table)?;
+        let stays = OF_ONE_HISTORY.contains(&(table.schema.as_str(), table.name.as_str()));
+        Some(if stays { Rows::Where("false".to_owned()) } else { wanted })
+    };
     let (tables, rows): (Vec<schema::Table>, Vec<Rows>) =
-        found.into_iter().filter_map(|table| rows(&table).map(|rows| (table, rows))).unzip();
+        found.into_iter().filter_map(|table| wanted(&table).map(|rows| (table, rows))).unzip();
     for tables in tables.chunks(TABLES_PER_LOCK) {
         let names: Vec<_> = tables.iter().map(|table| format!("ONLY {}", table.ident)).collect();
         let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));

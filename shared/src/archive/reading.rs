@@ -11,6 +11,7 @@ use super::decode::{DecodeError, decode_rows, decrypt_document, prove_stored};
 use super::encode::Flow;
 use super::encryption::Decryption;
 use super::error::{ArchiveError, Damage};
+use super::format::RowDecoder;
 use super::manifest::{MANIFEST, MANIFEST_BYTES_MAX, Manifest, PartEntry, StoredObject, TableEntry};
 use super::names::BackupId;
 use super::store::{ObjectReader, ObjectStore, StoreError, StoreErrorKind, read_whole};
@@ -148,39 +149,58 @@ impl<S: ObjectStore> Backup<S> {
         decryption: &Decryption,
         rows: Option<mpsc::Sender<Flow<Vec<u8>>>>,
     ) -> Result<(), ReadError> {
-        let (stored_in, stored_out) = mpsc::channel(WAITING);
-        let decoder = {
-            let (part, decryption) = (part.clone(), decryption.clone());
-            let decoder = self.manifest.table_format.decoder(&table.columns);
-            tokio::task::spawn_blocking(move || {
-                decode_rows(stored_out, &part, decoder, &decryption, |batch| match &rows {
-                    None => Ok(()),
-                    Some(rows) => rows.blocking_send(Flow::Chunk(batch)).map_err(|_| DecodeError::CutOff),
-                })?;
-                match rows {
-                    None => Ok(()),
-                    Some(rows) => rows.blocking_send(Flow::End).map_err(|_| DecodeError::CutOff),
-                }
-            })
-        };
-        let (fetched, decoded) = tokio::join!(self.fetch(&part.key, stored_in), decoder);
-        fetched?;
-        decoded.map_err(|_| ReadError::CutOff)??;
-        Ok(())
+        let decoder = self.manifest.table_format.decoder(&table.columns);
+        read_rows_of(&*self.store, &self.id.key(&part.key), part, decoder, decryption, rows).await
     }
+}
 
-    /// Hands the stored bytes of an object to the thread that decodes them.
-    async fn fetch(&self, key: &str, stored: mpsc::Sender<Flow<Bytes>>) -> Result<(), StoreError> {
-        let mut reader = self.store.open(&self.id.key(key)).await?;
-        while let Some(chunk) = reader.next().await? {
-            if stored.send(Flow::Chunk(chunk)).await.is_err() {
-                return Ok(());
+/// Reads the object of a part at `key`, as [`Backup::read_part`] does.
+///
+/// # Errors
+/// [`ReadError`]; [`ReadError::CutOff`] where nobody takes the rows any more.
+pub async fn read_rows_of<S: ObjectStore>(
+    store: &S,
+    key: &str,
+    part: &PartEntry,
+    decoder: RowDecoder,
+    decryption: &Decryption,
+    rows: Option<mpsc::Sender<Flow<Vec<u8>>>>,
+) -> Result<(), ReadError> {
+    let (stored_in, stored_out) = mpsc::channel(WAITING);
+    let decoder = {
+        let (part, decryption) = (part.clone(), decryption.clone());
+        tokio::task::spawn_blocking(move || {
+            decode_rows(stored_out, &part, decoder, &decryption, |batch| match &rows {
+                None => Ok(()),
+                Some(rows) => rows.blocking_send(Flow::Chunk(batch)).map_err(|_| DecodeError::CutOff),
+            })?;
+            match rows {
+                None => Ok(()),
+                Some(rows) => rows.blocking_send(Flow::End).map_err(|_| DecodeError::CutOff),
             }
+        })
+    };
+    let (fetched, decoded) = tokio::join!(fetch(store, key, stored_in), decoder);
+    fetched?;
+    decoded.map_err(|_| ReadError::CutOff)??;
+    Ok(())
+}
+
+/// Hands the stored bytes of an object to the thread that decodes them.
+async fn fetch<S: ObjectStore>(
+    store: &S,
+    key: &str,
+    stored: mpsc::Sender<Flow<Bytes>>,
+) -> Result<(), StoreError> {
+    let mut reader = store.open(key).await?;
+    while let Some(chunk) = reader.next().await? {
+        if stored.send(Flow::Chunk(chunk)).await.is_err() {
+            return Ok(());
         }
-        // Where this cannot be sent the decoder has failed, and tells why itself.
-        let _ = stored.send(Flow::End).await;
-        Ok(())
     }
+    // Where this cannot be sent the decoder has failed, and tells why itself.
+    let _ = stored.send(Flow::End).await;
+    Ok(())
 }
 
 /// Why an object could not be read.

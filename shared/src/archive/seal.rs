@@ -92,6 +92,7 @@ pub async fn seal<S: ObjectStore>(
         schemas: facts.schemas,
         selection: facts.selection,
         snapshot: plan.snapshot,
+        changes: plan.changes,
         started_at: facts.started_at,
         finished_at,
         expires_at: facts.expires_at,

@@ -67,11 +67,20 @@ fn objects(dump: &SchemaDump) -> BTreeMap<(ObjectKind, &str), BTreeSet<&str>> {
         statement.phase != Phase::Ownership
             && statement.schema.as_deref() == Some(SCHEMA)
             && statement.name.split('.').next() != Some(BOOKKEEPING)
+            && !captures_another(&statement.name)
     };
     for statement in dump.pre_data.iter().chain(&dump.post_data).filter(ours) {
         objects.entry((statement.kind, statement.name.as_str())).or_default().insert(&statement.sql);
     }
     objects
+}
+
+/// Functions that capture the changes of an application's tables are made by a command, and not by a migration. Those
+/// of our own tables have numbers below 1000.
+fn captures_another(name: &str) -> bool {
+    let name = name.split('(').next().unwrap_or(name);
+    let digits = name.strip_prefix("capture_").map(|rest| rest.strip_prefix("gone_").unwrap_or(rest));
+    digits.and_then(|digits| digits.parse::<u32>().ok()).is_some_and(|number| number >= 1000)
 }
 
 /// The names of the lines that only one of two definitions of a table has. Each line is a column, by its name, or a

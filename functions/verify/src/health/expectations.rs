@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use recoup::archive::schema::SchemaSelection;
 use recoup::config::Env;
 use time::Duration;
 
@@ -9,6 +10,10 @@ use time::Duration;
 pub(crate) struct Expectations {
     /// How old the newest backup of each kind may be.
     pub(crate) backup_age: BTreeMap<String, Duration>,
+    /// How long ago the newest exported changes may have been made: the most that a loss of the database may cost.
+    pub(crate) changes_age: Duration,
+    /// The schemas whose tables are to be captured.
+    pub(crate) schemas: SchemaSelection,
     /// How long ago the last drill may be.
     pub(crate) drill_age: Duration,
     /// How long ago the last run of the other checks may be.
@@ -22,13 +27,16 @@ pub(crate) struct Expectations {
 }
 
 impl Expectations {
-    /// Reads `BACKUP_RPO_HOURS` (`full=26,payments=2`; default `full=26`), `RECOUP_SECRET_DAYS` (180), and the names of the Stripe secrets, which are only looked at from outside.
+    /// Reads `BACKUP_RPO_HOURS` (`full=26,payments=2`; default `full=26`), `BACKUP_SCHEMAS`, `RECOUP_SECRET_DAYS` (180), and the names of the Stripe secrets, which are only looked at from outside.
     pub(crate) fn from_env(env: &mut Env, database: &str, backup_key: &str) -> Self {
         let mut secrets = vec![("database", database.to_owned()), ("backup_key", backup_key.to_owned())];
         let stripe = [("stripe_api", "STRIPE_API_SECRET_ID"), ("stripe_webhook", "STRIPE_WEBHOOK_SECRET_ID")];
         secrets.extend(stripe.into_iter().filter_map(|(part, name)| Some((part, env.optional(name)?))));
         Self {
             backup_age: backup_age(env),
+            // Every five minutes, with room for a retry.
+            changes_age: Duration::minutes(15),
+            schemas: SchemaSelection::from_env(env),
             // Each runs more often than that: weekly, daily and hourly, with room for retries.
             drill_age: Duration::days(8),
             check_age: Duration::hours(26),

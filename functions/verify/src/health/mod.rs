@@ -5,6 +5,7 @@
 //! findings. The age of backups is read from the bucket, never from a table.
 
 mod backups;
+mod changes;
 mod expectations;
 mod secrets;
 mod standing;
@@ -87,17 +88,22 @@ impl<S: SecretStore + SecretDates + Sync> Verify<S> {
         let expected = &self.expectations;
         let options = async {
             match self.options().await {
-                Ok(options) => standing::standing(&options, expected, now).await,
+                Ok(options) => {
+                    let mut seen = standing::standing(&options, expected, now).await;
+                    seen.parts.extend(changes::captured(&options, &expected.schemas).await.parts);
+                    seen
+                }
                 Err(failure) => standing::unseen(&failure),
             }
         };
-        let (bucket, database, secrets) = tokio::join!(
+        let (bucket, changes, database, secrets) = tokio::join!(
             backups::backups(&self.store, expected, now),
+            changes::exported(&self.store, expected, now),
             options,
             secrets::secrets(&self.secrets, expected, now),
         );
         let mut seen = Seen::default();
-        for part in [bucket, database, secrets] {
+        for part in [bucket, changes, database, secrets] {
             seen.parts.extend(part.parts);
             seen.metrics.extend(part.metrics);
         }

@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 use super::{Expectations, Part, Seen, Status};
 use crate::signals::count;
 
-const UNREACHABLE: &str = "check that the server runs, the address in the database's secret, and that the migrations are applied: RUNBOOK, Is it healthy?";
+pub(super) const UNREACHABLE: &str = "check that the server runs, the address in the database's secret, and that the migrations are applied: RUNBOOK, Is it healthy?";
 const NO_DRILL: &str = "run verify {\"action\":\"drill\"}: a backup that was never restored is a hope";
 const CHECK_RED: &str = "run the check again and do what it says: RUNBOOK, A check is red";
 const UNSETTLED: &str = "RUNBOOK, Events failed";
@@ -139,7 +139,7 @@ fn drill(last: Option<&LastCheck>, expected: &Expectations, now: OffsetDateTime)
 /// The last run of each other check.
 fn others(checks: &BTreeMap<String, LastCheck>, expected: &Expectations, now: OffsetDateTime) -> Part {
     let (mut known, mut status) = (Map::new(), Status::Ok);
-    for action in ["full", "quick", "database", "schema"] {
+    for action in ["full", "quick", "changes", "database", "schema"] {
         let last = checks.get(action);
         status = status.max(match last.map(|last| last.status.as_str()) {
             Some("failed") => Status::Failing,

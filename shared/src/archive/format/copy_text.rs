@@ -2,7 +2,7 @@
 //! would be taken for something else. Postgres' documentation of `COPY`, "Text Format", has the rules.
 
 /// The field that stands for null.
-pub(super) const NULL: &[u8] = b"\\N";
+pub(crate) const NULL: &[u8] = b"\\N";
 
 /// What is said of an escape that `COPY … TO` does not write: it would not come back to the byte.
 const ESCAPE: &str = "has an escape that COPY does not write";
@@ -35,7 +35,7 @@ pub(super) fn for_each_field(
 ///
 /// # Errors
 /// For what `COPY … TO` does not write.
-pub(super) fn unescaped(after_backslash: Option<&u8>) -> Result<u8, &'static str> {
+pub(crate) fn unescaped(after_backslash: Option<&u8>) -> Result<u8, &'static str> {
     match after_backslash {
         Some(b'\\') => Ok(b'\\'),
         Some(b'b') => Ok(8),

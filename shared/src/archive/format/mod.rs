@@ -6,7 +6,7 @@
 //! - `csv`: what `COPY … WITH (FORMAT csv, HEADER)` writes and reads (`csv`).
 //! - `json`: one object a line (`json`).
 
-mod copy_text;
+pub(crate) mod copy_text;
 mod csv;
 mod json;
 mod records;

@@ -1,27 +1,16 @@
 //! The manifest as a file: written so that any changed byte of it is found, and read only where none is.
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
-use super::{FORMAT_VERSION, MANIFEST, Manifest};
+use super::{FORMAT_VERSION, MANIFEST, Manifest, self_proof};
 use crate::archive::digest::TableDigest;
 use crate::archive::error::{ArchiveError, Damage};
 use crate::archive::names::BackupId;
 
-const HASH_FIELD: &str = "\"content_sha256\": \"";
-const HASH_DIGITS: usize = 64;
-const ENDING: &str = "\"\n}\n";
-
 impl Manifest {
     /// The file's bytes, with `content_sha256` filled in.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let zeroed = Self { content_sha256: "0".repeat(HASH_DIGITS), ..self.clone() };
-        let mut bytes = serde_json::to_vec_pretty(&zeroed).expect("a manifest has only JSON's types");
-        bytes.push(b'\n');
-        let digest = hex::encode(Sha256::digest(&bytes));
-        let at = bytes.len() - ENDING.len() - HASH_DIGITS;
-        bytes[at..at + HASH_DIGITS].copy_from_slice(digest.as_bytes());
-        bytes
+        self_proof::to_bytes(&Self { content_sha256: self_proof::zeros(), ..self.clone() })
     }
 
     /// Reads the file of backup `id` and proves it whole.
@@ -34,7 +23,7 @@ impl Manifest {
             backup_id: id.to_string(),
             damage: vec![Damage::new(MANIFEST, reason)],
         };
-        prove_whole(bytes).map_err(|reason| damaged(reason.to_owned()))?;
+        self_proof::prove_whole(bytes).map_err(|reason| damaged(reason.to_owned()))?;
         #[derive(Deserialize)]
         struct Version {
             format_version: u64,
@@ -77,25 +66,6 @@ impl Manifest {
             return Err("it names an object twice".to_owned());
         }
         Ok(())
-    }
-}
-
-fn prove_whole(bytes: &[u8]) -> Result<(), &'static str> {
-    let tail = HASH_FIELD.len() + HASH_DIGITS + ENDING.len();
-    let Some(at) = bytes.len().checked_sub(tail) else { return Err("it is cut short") };
-    let ends_well = bytes[at..].starts_with(HASH_FIELD.as_bytes()) && bytes.ends_with(ENDING.as_bytes());
-    if !ends_well {
-        return Err("it does not end in its content_sha256");
-    }
-    let digits = at + HASH_FIELD.len();
-    let mut hasher = Sha256::new();
-    hasher.update(&bytes[..digits]);
-    hasher.update([b'0'; HASH_DIGITS]);
-    hasher.update(ENDING.as_bytes());
-    if hex::encode(hasher.finalize()).as_bytes() == &bytes[digits..digits + HASH_DIGITS] {
-        Ok(())
-    } else {
-        Err("its bytes do not match its content_sha256")
     }
 }
 
@@ -151,6 +121,7 @@ mod tests {
                 lsn: None,
                 taken_at: at,
             },
+            changes: None,
             started_at: at,
             finished_at: at,
             expires_at: at,

@@ -10,6 +10,7 @@
 //! ```
 
 mod file;
+pub mod self_proof;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -54,6 +55,8 @@ pub struct Manifest {
     pub selection: Option<SelectionEntry>,
     /// The instant that the backup shows.
     pub snapshot: Snapshot,
+    /// From where on changes lead away from that instant; null where none are exported, and for a part of a database.
+    pub changes: Option<ChangesLink>,
     /// When the work began.
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
@@ -161,6 +164,14 @@ pub struct Snapshot {
     /// Time on the server.
     #[serde(with = "time::serde::rfc3339")]
     pub taken_at: OffsetDateTime,
+}
+
+/// The chain of changes that a full backup belongs to, as its snapshot shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangesLink {
+    /// The newest segment: the backup has all that it and those before it hold, and replay begins with the next.
+    pub segment_id: String,
 }
 
 /// Whether and to whom objects are encrypted.

@@ -163,6 +163,13 @@ impl Rules {
 }
 
 impl Decision {
+    /// When the oldest backup began that an instant of the window, or a recovery point, is restored from.
+    pub fn oldest_base(&self) -> Option<OffsetDateTime> {
+        let is_base = |rule: &Rule| matches!(rule, Rule::PointInTimeWindow | Rule::RecoveryPoint { .. });
+        let bases = self.keep.iter().filter(|(_, rules)| rules.iter().any(is_base));
+        bases.map(|(folder, _)| folder.id.created_at()).min()
+    }
+
     /// Why this looks like a mistake: no full backup would stand, or most of what stands would go.
     pub fn implausible(&self, more_than_half: bool) -> Option<String> {
         let going = self.remove.iter().filter(|(_, why)| *why != Why::NoManifest).count();

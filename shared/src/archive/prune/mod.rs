@@ -32,6 +32,8 @@ use super::error::ArchiveError;
 use super::inventory::{Folder, list_folders};
 use super::names::BACKUPS_PREFIX;
 use super::store::{ObjectStore, S3Store, StoreErrorKind, UnfinishedUpload};
+use crate::changes::names::CHANGES_PREFIX;
+use crate::changes::prune::{PrunedSegments, Segment, expired, remove as remove_segment};
 
 /// Nothing new is begun when less than this is left of the invocation.
 const RESERVE: std::time::Duration = std::time::Duration::from_secs(20);
@@ -74,6 +76,8 @@ pub struct Pruned {
     pub versions_kept: bool,
     /// Whether the time was up before all of it went: the next prune goes on.
     pub partial: bool,
+    /// Segments of changes that went with them.
+    pub changes: PrunedSegments,
     /// Why a prune that is not dry would refuse.
     pub refusal: Option<String>,
     /// What went wrong besides.
@@ -109,20 +113,22 @@ impl Prune<'_> {
             let mut decision = rules.decide(folders.clone());
             self.respect_locks(&mut decision).await?;
             let refusal = decision.implausible(self.more_than_half);
+            let (segments, changes) = Box::pin(expired(self.store, decision.oldest_base(), self.now)).await?;
             let Some(author) = &self.author else {
-                return Ok(dry(decision, uploads, refusal, warnings));
+                return Ok(Pruned { changes, ..dry(decision, uploads, refusal, warnings) });
             };
             if let Some(reason) = refusal {
                 return Err(ArchiveError::PruneRefused(reason));
             }
-            if !decision.remove.is_empty() {
+            if !decision.remove.is_empty() || !segments.is_empty() {
                 if self.without_recovery_points {
                     let written =
-                        recovery_points::commit_without_points(self.database, &decision, author).await;
+                        recovery_points::commit_without_points(self.database, &decision, &changes, author)
+                            .await;
                     warnings.extend(written.err());
                 } else {
-                    let now =
-                        recovery_points::commit(self.database, &decision, &rules.recovery_points, author);
+                    let points = &rules.recovery_points;
+                    let now = recovery_points::commit(self.database, &decision, &changes, points, author);
                     let now = now.await?;
                     if now != rules.recovery_points {
                         rules.recovery_points = now;
@@ -130,7 +136,10 @@ impl Prune<'_> {
                     }
                 }
             }
-            return self.remove(decision, uploads, author, warnings, deadline).await;
+            let mut pruned = self.remove(decision, uploads, author, warnings, deadline).await?;
+            pruned.changes = changes;
+            Box::pin(self.remove_segments(segments, &mut pruned, deadline)).await?;
+            return Ok(pruned);
         }
         Err(ArchiveError::PruneRefused(
             "recovery points are made and dropped all the time; run it again".to_owned(),
@@ -181,14 +190,45 @@ impl Prune<'_> {
     }
 
     async fn old_uploads(&self, warnings: &mut Vec<String>) -> Result<Vec<UnfinishedUpload>, ArchiveError> {
-        let Some(mut uploads) = self.store.unfinished_uploads(BACKUPS_PREFIX).await? else {
-            warnings.push(
-                "this store cannot list unfinished uploads: a lifecycle rule has to end them".to_owned(),
-            );
-            return Ok(Vec::new());
-        };
+        let mut uploads = Vec::new();
+        for prefix in [BACKUPS_PREFIX, CHANGES_PREFIX] {
+            let Some(found) = self.store.unfinished_uploads(prefix).await? else {
+                warnings.push(
+                    "this store cannot list unfinished uploads: a lifecycle rule has to end them".to_owned(),
+                );
+                return Ok(Vec::new());
+            };
+            uploads.extend(found);
+        }
         uploads.retain(|upload| upload.initiated_at < self.now - decision::LEFTOVER_AGE_MIN);
         Ok(uploads)
+    }
+
+    /// Removes segments, as far as the time goes; the next prune goes on.
+    async fn remove_segments(
+        &self,
+        segments: Vec<Segment>,
+        pruned: &mut Pruned,
+        deadline: SystemTime,
+    ) -> Result<(), ArchiveError> {
+        for (id, segment) in segments {
+            let held = match SystemTime::now() + RESERVE > deadline {
+                true => {
+                    pruned.partial = true;
+                    None
+                }
+                false => remove_segment(self.store, &id, self.now).await?,
+            };
+            match held {
+                Some(versions_kept) => pruned.versions_kept |= versions_kept,
+                None => {
+                    pruned.changes.removed -= 1;
+                    pruned.changes.kept += 1;
+                    pruned.changes.bytes_freed -= segment.bytes;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn remove(

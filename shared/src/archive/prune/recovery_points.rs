@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::decision::Decision;
 use crate::archive::error::{ArchiveError, DatabaseReason};
+use crate::changes::prune::PrunedSegments;
 use crate::db;
 
 /// An instant that has to stay restorable.
@@ -92,6 +93,7 @@ fn unasked(error: ArchiveError) -> ArchiveError {
 pub(super) async fn commit(
     options: &PgConnectOptions,
     decision: &Decision,
+    changes: &PrunedSegments,
     decided_by: &[RecoveryPoint],
     author: &Author,
 ) -> Result<Vec<RecoveryPoint>, ArchiveError> {
@@ -108,7 +110,7 @@ pub(super) async fn commit(
         if points != decided_by {
             return Ok(points);
         }
-        write_audit(&mut transaction, decision, author).await.map_err(failed)?;
+        write_audit(&mut transaction, decision, changes, author).await.map_err(failed)?;
         if let Err(error) = mark(&mut transaction, decision).await {
             let reason = DatabaseReason::of(&error);
             tracing::warn!(%reason, "recoup.backups does not show what is pruned; backup {{\"action\":\"rebuild\"}} repairs it");
@@ -126,6 +128,7 @@ pub(super) async fn commit(
 pub(super) async fn commit_without_points(
     options: &PgConnectOptions,
     decision: &Decision,
+    changes: &PrunedSegments,
     author: &Author,
 ) -> Result<(), String> {
     let failed = |reason: String| {
@@ -134,7 +137,7 @@ pub(super) async fn commit_without_points(
     let mut connection = db::connect(options).await.map_err(|failure| failed(failure.to_string()))?;
     let refused = |error: sqlx::Error| failed(DatabaseReason::of(&error).to_string());
     let mut transaction = begin(&mut connection).await.map_err(refused)?;
-    write_audit(&mut transaction, decision, author).await.map_err(refused)?;
+    write_audit(&mut transaction, decision, changes, author).await.map_err(refused)?;
     // As far as there is a cache to mark.
     let _ = mark(&mut transaction, decision).await;
     transaction.commit().await.map_err(refused)
@@ -143,6 +146,7 @@ pub(super) async fn commit_without_points(
 async fn write_audit(
     connection: &mut PgConnection,
     decision: &Decision,
+    changes: &PrunedSegments,
     author: &Author,
 ) -> Result<(), sqlx::Error> {
     let removed: Vec<_> = decision
@@ -156,7 +160,7 @@ async fn write_audit(
     )
     .bind(&author.actor)
     .bind(&author.reason)
-    .bind(json!({"removed": removed}))
+    .bind(json!({"removed": removed, "changes": changes}))
     .persistent(false)
     .execute(connection)
     .await?;

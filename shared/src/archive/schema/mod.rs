@@ -44,7 +44,7 @@ use sqlx::PgConnection;
 pub(super) use cycles::strong_components;
 pub use data::{Column, Sequence, Table, read_sequences, read_sequences_of, read_tables};
 pub use error::SchemaError;
-pub use selection::SchemaSelection;
+pub use selection::{SchemaSelection, schema_oids};
 pub use statement::{
     OWNERSHIP_MARKER, ObjectKind, POST_DATA_MARKER, PRE_DATA_MARKER, Phase, SETTINGS, SchemaDump, Statement,
     Unsupported,
@@ -88,7 +88,7 @@ async fn read_pinned(
     selection: &SchemaSelection,
     subset: Option<&TableSubset>,
 ) -> Result<SchemaDump, SchemaError> {
-    let schemas = selection::schema_oids(conn, selection).await?;
+    let schemas = schema_oids(conn, selection).await?;
     let mut graph = Graph::default();
     let constraints = constraints::read_constraints(conn, &schemas).await?;
     namespaces::add_namespaces(conn, &schemas, &mut graph).await?;

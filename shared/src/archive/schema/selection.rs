@@ -2,6 +2,8 @@
 
 use sqlx::PgConnection;
 
+use crate::config::Env;
+
 use super::{SchemaError, catalog::rows};
 
 /// The schemas whose definition and data are read.
@@ -14,8 +16,21 @@ pub enum SchemaSelection {
     Only(Vec<String>),
 }
 
+impl SchemaSelection {
+    /// Reads `BACKUP_SCHEMAS`, names parted by commas; all schemas where it is not set.
+    pub fn from_env(env: &mut Env) -> Self {
+        match env.optional("BACKUP_SCHEMAS") {
+            None => Self::All,
+            Some(list) => Self::Only(list.split(',').map(|name| name.trim().to_owned()).collect()),
+        }
+    }
+}
+
 /// Resolves a selection to the oids of its schemas.
-pub(super) async fn schema_oids(
+///
+/// # Errors
+/// If one of them does not exist, or the catalog cannot be read.
+pub async fn schema_oids(
     conn: &mut PgConnection,
     selection: &SchemaSelection,
 ) -> Result<Vec<i64>, SchemaError> {

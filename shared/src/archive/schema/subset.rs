@@ -16,6 +16,9 @@ use super::{
     tables::TableRow,
 };
 
+/// What the names of triggers that capture changes begin with.
+const CAPTURE: &str = "recoup_capture_";
+
 /// The tables that a definition is to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableSubset {
@@ -38,6 +41,9 @@ pub(super) fn restrict(graph: &mut Graph, subset: &TableSubset, relations: &[Tab
         .map(|relation| Key::relation(relation.oid))
         .collect();
     name_what_is_lost(graph, subset, &with_rows.intersection(&reached).copied().collect(), &left_out);
+    let captures = captures(graph).collect();
+    let mut left_out = left_out;
+    left_out.extend(graph.needing(&captures));
     graph.remove(&left_out);
 }
 
@@ -58,6 +64,16 @@ fn unchosen_tables(graph: &Graph, reached: &HashSet<Key>) -> HashSet<Key> {
         .collect();
     left_out.extend(sequences);
     left_out
+}
+
+/// The triggers that capture changes: the table that they write to is not among the chosen.
+fn captures(graph: &Graph) -> impl Iterator<Item = Key> {
+    let is_capture = |name: &str| name.rsplit('.').next().is_some_and(|name| name.starts_with(CAPTURE));
+    graph
+        .nodes()
+        .iter()
+        .filter(move |node| node.kind == ObjectKind::Trigger && is_capture(&node.name))
+        .map(|node| node.key)
 }
 
 /// Names what a chosen table has in the database and loses here, and the rows of `reached` tables that are not chosen.
