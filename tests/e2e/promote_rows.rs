@@ -12,7 +12,11 @@ use crate::promote_stack::{copy_of, promote, signed, text, tidy_up};
 
 /// All of production but the log of what was done to it.
 async fn whole(stack: &Stack) -> String {
-    let without = ["--exclude-table=recoup.audit_log", "--exclude-table=recoup.audit_log_id_seq"];
+    let without = [
+        "--exclude-table=recoup.audit_log",
+        "--exclude-table=recoup.audit_log_id_seq",
+        "--exclude-table-data=recoup.row_changes_id_seq",
+    ];
     dump_with(stack, &stack.database_url, &without).await
 }
 

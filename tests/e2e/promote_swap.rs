@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use stack::Stack;
 use stack::shop::Shop;
 
-use crate::archive_stack::{archive_stack, dump, execute, fail, full_backup, succeed, target, texts};
+use crate::archive_stack::{archive_stack, dump_with, execute, fail, full_backup, succeed, target, texts};
 use crate::promote_stack::{
     comment, copy_of, exists, on_server, production_of, promote, signed, text, tidy_up,
 };
@@ -414,7 +414,9 @@ async fn a_dump_of_what_went_live_is_that_of_the_copy() {
     full_backup(&stack).await;
     let copy = target("dump");
     copy_of(&stack, &copy).await;
-    let before = dump(&stack, &stack.postgres.url_of(&copy)).await;
+    // Changes of the log are captured too.
+    let without = ["--exclude-table-data=recoup.row_changes_id_seq"];
+    let before = dump_with(&stack, &stack.postgres.url_of(&copy), &without).await;
 
     let mut request = signed(promote("swap", &copy));
     request["reason"] = json!("x");
@@ -425,7 +427,7 @@ async fn a_dump_of_what_went_live_is_that_of_the_copy() {
         "DELETE FROM recoup.audit_log; ALTER SEQUENCE recoup.audit_log_id_seq RESTART",
     )
     .await;
-    let after = dump(&stack, &stack.database_url).await;
+    let after = dump_with(&stack, &stack.database_url, &without).await;
     crate::archive_stack::assert_same_dump(&before, &after);
     tidy_up(&stack, &[&copy]).await;
 }
