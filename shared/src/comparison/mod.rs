@@ -23,6 +23,7 @@ use self::ranges::{digest_ranges, rows_of, unequal};
 use self::rows::{Samples, compare_rows};
 use self::tables::{Pair, Table, read_tables};
 use crate::archive::ArchiveError;
+use crate::archive::plan::OF_ONE_HISTORY;
 use crate::archive::selection::TableName;
 use crate::archive::session::{open_reading, run};
 
@@ -87,7 +88,8 @@ impl TableComparison {
     }
 }
 
-/// Compares a copy with production: every table, or those that are named.
+/// Compares a copy with production: every table, or those that are named. Without names, those whose rows belong to one
+/// database alone are left out: a copy begins without them.
 ///
 /// # Errors
 /// [`ArchiveError::InvalidRequest`] for a table that neither database has; `DatabaseUnavailable`;
@@ -150,7 +152,10 @@ fn names(
     wanted: Option<&BTreeSet<TableName>>,
 ) -> Result<BTreeSet<TableName>, ArchiveError> {
     let all: BTreeSet<TableName> = production.keys().chain(copy.keys()).cloned().collect();
-    let Some(wanted) = wanted else { return Ok(all) };
+    let Some(wanted) = wanted else {
+        let of_one_history = |name: &TableName| OF_ONE_HISTORY.contains(&(&name.schema, &name.name));
+        return Ok(all.into_iter().filter(|name| !of_one_history(name)).collect());
+    };
     match wanted.iter().find(|name| !all.contains(name)) {
         None => Ok(wanted.clone()),
         Some(unknown) => Err(ArchiveError::InvalidRequest(format!(
