@@ -153,7 +153,8 @@ fn names(
 ) -> Result<BTreeSet<TableName>, ArchiveError> {
     let all: BTreeSet<TableName> = production.keys().chain(copy.keys()).cloned().collect();
     let Some(wanted) = wanted else {
-        let of_one_history = |name: &TableName| OF_ONE_HISTORY.contains(&(&name.schema, &name.name));
+        let of_one_history =
+            |name: &TableName| OF_ONE_HISTORY.contains(&(name.schema.as_str(), name.name.as_str()));
         return Ok(all.into_iter().filter(|name| !of_one_history(name)).collect());
     };
     match wanted.iter().find(|name| !all.contains(name)) {

@@ -20,6 +20,10 @@ const OF_THIS_DATABASE: [(&str, &str); 4] = [
     ("row_changes", "it has the changes of this database"),
 ];
 
+fn is_of_this_database(name: &str) -> bool {
+    OF_THIS_DATABASE.iter().any(|(own, _)| *own == name)
+}
+
 /// And those whose rows are never replaced.
 const NEVER_OVERWRITTEN: [(&str, &str); 1] =
     [("audit_log", "it says what was done, and nobody changes that")];
@@ -68,7 +72,12 @@ pub async fn choose(
     let in_production = read_tables(production).await?;
     let mut in_copy = read_tables(copy).await?;
     let names: BTreeSet<TableName> = match which {
-        Which::All => in_production.keys().chain(in_copy.keys()).cloned().collect(),
+        Which::All => {
+            let all = in_production.keys().chain(in_copy.keys());
+            all.filter(|name| !(name.schema == "recoup" && is_of_this_database(&name.name)))
+                .cloned()
+                .collect()
+        }
         Which::Tables(names) => names.clone(),
         Which::Keys(keys) => keys.keys().cloned().collect(),
     };
