@@ -1,14 +1,18 @@
-//! The restore function: rebuilds a backup in a database of its own and proves it equal. Production is
-//! compared with it and never written.
+//! The restore function: rebuilds a backup in a database of its own and proves it equal. A restore compares production
+//! with it and never writes it; going live is a request of its own.
 
 mod asked;
 mod backup_restore;
+mod compare;
+mod discard;
 mod point_in_time;
 mod preview;
+mod promote;
 mod reply;
 mod request;
 mod resume;
 mod status;
+mod undo;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -27,12 +31,16 @@ use serde::Serialize;
 use sqlx::postgres::PgConnectOptions;
 
 pub use crate::backup_restore::BackupRestoreRequest;
+pub use crate::compare::{CompareReply, CompareRequest};
+pub use crate::discard::{DiscardReply, DiscardRequest};
 pub use crate::point_in_time::PointInTimeRequest;
 pub use crate::preview::PreviewReply;
+pub use crate::promote::{Mode, PromoteReply, PromoteRequest};
 pub use crate::reply::{InProgressReply, RestoredReply};
 pub use crate::request::RestoreRequest;
 pub use crate::resume::ResumeRequest;
 pub use crate::status::{StatusReply, StatusRequest};
+pub use crate::undo::{UndoReply, UndoRequest};
 
 /// What the function answers.
 #[derive(Debug, Serialize)]
@@ -46,6 +54,14 @@ pub enum RestoreReply {
     Preview(Box<PreviewReply>),
     /// How far a restore is.
     Status(Box<StatusReply>),
+    /// Of `compare`.
+    Compare(Box<CompareReply>),
+    /// Of `promote`.
+    Promote(Box<PromoteReply>),
+    /// Of `undo`.
+    Undo(Box<UndoReply>),
+    /// Of `discard`.
+    Discard(Box<DiscardReply>),
 }
 
 /// The function.
@@ -106,6 +122,22 @@ impl<S: SecretStore + Sync> Operation for Restore<S> {
             RestoreRequest::Resume(request) => Box::pin(self.resume(request, deadline)).await,
             RestoreRequest::Status(request) => {
                 Ok(RestoreReply::Status(Box::new(Box::pin(self.status(request)).await?)))
+            }
+            RestoreRequest::Compare(request) => {
+                let compared = Box::pin(self.compare(request, deadline)).await?;
+                Ok(RestoreReply::Compare(Box::new(compared)))
+            }
+            RestoreRequest::Promote(request) => {
+                let promoted = Box::pin(self.promote(request, deadline)).await?;
+                Ok(RestoreReply::Promote(Box::new(promoted)))
+            }
+            RestoreRequest::Undo(request) => {
+                let undone = Box::pin(self.undo(request)).await?;
+                Ok(RestoreReply::Undo(Box::new(undone)))
+            }
+            RestoreRequest::Discard(request) => {
+                let discarded = Box::pin(self.discard(request)).await?;
+                Ok(RestoreReply::Discard(Box::new(discarded)))
             }
         }
     }

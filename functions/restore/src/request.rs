@@ -6,9 +6,13 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::backup_restore::BackupRestoreRequest;
+use crate::compare::CompareRequest;
+use crate::discard::DiscardRequest;
 use crate::point_in_time::PointInTimeRequest;
+use crate::promote::PromoteRequest;
 use crate::resume::ResumeRequest;
 use crate::status::StatusRequest;
+use crate::undo::UndoRequest;
 
 /// What the function is asked.
 #[derive(Debug)]
@@ -21,6 +25,14 @@ pub enum RestoreRequest {
     Resume(ResumeRequest),
     /// Tell how far a restore is.
     Status(StatusRequest),
+    /// Compare a copy with production.
+    Compare(CompareRequest),
+    /// Have a copy go live.
+    Promote(PromoteRequest),
+    /// Undo a swap.
+    Undo(UndoRequest),
+    /// Drop a copy.
+    Discard(DiscardRequest),
 }
 
 impl<'de> Deserialize<'de> for RestoreRequest {
@@ -35,6 +47,10 @@ impl<'de> Deserialize<'de> for RestoreRequest {
             Some("point_in_time") => read(fields).map(Self::PointInTime),
             Some("resume") => read(fields).map(Self::Resume),
             Some("status") => read(fields).map(Self::Status),
+            Some("compare") => read(fields).map(Self::Compare),
+            Some("promote") => read(fields).map(Self::Promote),
+            Some("undo") => read(fields).map(Self::Undo),
+            Some("discard") => read(fields).map(Self::Discard),
             Some(other) => Err(D::Error::custom(format!("action {other:?} is not known"))),
             None if action.is_null() => Err(D::Error::custom("action is not given")),
             None => Err(D::Error::custom(format!("action {action} is not a text"))),
@@ -47,8 +63,12 @@ impl Request for RestoreRequest {
         \"latest-payments\" and so on, and optionally target_database, the name of a database that does not exist yet, \
         target_secret, a secret with the URL of another server, tables, a list of names, dry_run (default false), sanitize \
         (default false) with mask, which column is masked by which rule; \"point_in_time\" with target_time (RFC 3339, with \
-        its zone) or recovery_point, and optionally target_database, target_secret, tables and dry_run; \"resume\" or \"status\" with restore_id (a restore's \
-        name; for status also \"latest\") and, where it was given, target_secret";
+        its zone, or \"latest\") or recovery_point, and optionally target_database, target_secret, tables and dry_run; \"resume\" or \"status\" with restore_id (a restore's \
+        name; for status also \"latest\") and, where it was given, target_secret; \
+        \"compare\" with target_database, the name of a copy, and optionally tables; \"promote\" with mode (\"swap\", \
+        \"merge_missing\" or \"overwrite\"), target_database, and optionally tables, keys, triggers (\"fire\" or \"off\") and \
+        force (the copy's name); \"undo\", and optionally target_database; \"discard\" with target_database, and optionally \
+        force; the last three change nothing without dry_run false, actor and reason";
     const EXAMPLE: &'static str = r#"{"action":"backup_restore","backup_id":"latest"}"#;
 }
 
@@ -79,6 +99,11 @@ mod tests {
             json!({"action": "resume"}),
             json!({"action": "resume", "restore_id": "x", "backup_id": "latest"}),
             json!({"action": "status"}),
+            json!({"action": "compare"}),
+            json!({"action": "promote", "target_database": "x"}),
+            json!({"action": "promote", "mode": "merge", "target_database": "x"}),
+            json!({"action": "undo", "dry_run": "no"}),
+            json!({"action": "discard", "target_database": "x", "forced": true}),
         ] {
             let failure = understood(payload.clone()).expect_err("refused");
             assert_eq!(failure.error_type(), "InvalidRequest", "{payload}");
@@ -96,6 +121,11 @@ mod tests {
             json!({"action": "point_in_time", "recovery_point": "before-release-12", "dry_run": true}),
             json!({"action": "resume", "restore_id": "20261121T032002Z-restore-66b57b4d"}),
             json!({"action": "status", "restore_id": "latest", "target_secret": "other"}),
+            json!({"action": "point_in_time", "target_time": "latest"}),
+            json!({"action": "compare", "target_database": "x", "tables": ["public.orders"]}),
+            json!({"action": "promote", "mode": "swap", "target_database": "x"}),
+            json!({"action": "undo"}),
+            json!({"action": "discard", "target_database": "x", "force": "x"}),
         ] {
             understood(payload).expect("accepted");
         }
@@ -105,7 +135,12 @@ mod tests {
         match parse::<RestoreRequest>(payload)? {
             RestoreRequest::BackupRestore(request) => request.check(),
             RestoreRequest::PointInTime(request) => request.instant(OffsetDateTime::now_utc()).map(drop),
-            RestoreRequest::Resume(_) | RestoreRequest::Status(_) => Ok(()),
+            RestoreRequest::Resume(_)
+            | RestoreRequest::Status(_)
+            | RestoreRequest::Compare(_)
+            | RestoreRequest::Promote(_)
+            | RestoreRequest::Undo(_)
+            | RestoreRequest::Discard(_) => Ok(()),
         }
     }
 }

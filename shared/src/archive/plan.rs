@@ -28,7 +28,7 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 const TABLES_PER_LOCK: usize = 100;
 
 /// Tables whose rows belong to one history of one database: a copy has another one, and begins without them.
-const OF_ONE_HISTORY: [(&str, &str); 2] = [("recoup", "row_changes"), ("recoup", "change_segments")];
+pub const OF_ONE_HISTORY: [(&str, &str); 2] = [("recoup", "row_changes"), ("recoup", "change_segments")];
 
 /// What a backup will read.
 #[derive(Debug)]
