@@ -89,6 +89,10 @@ const AT_ODDS: &str = "
     CREATE TRIGGER aa AFTER INSERT ON public.items FOR EACH ROW EXECUTE FUNCTION public.after_items();
     CREATE TRIGGER zz BEFORE INSERT ON public.items FOR EACH ROW EXECUTE FUNCTION public.before_items();
     CREATE TABLE public.parents (id int PRIMARY KEY, other text);
+    CREATE TABLE public.named (
+        id int PRIMARY KEY, ended_at int, depth int, deepest int, tg_op text, tg_relid text, new_rows text, old text, new text,
+        "row" text, "current" text, was text, one text, at int, operation text, row_text text, table_id int, named text
+    );
     CREATE TABLE public.children (
         id int PRIMARY KEY, parent int REFERENCES public.parents ON DELETE CASCADE ON UPDATE CASCADE
     );
@@ -97,11 +101,14 @@ const AT_ODDS: &str = "
     CREATE TABLE public.parted_2 (note text, gone int, part int NOT NULL, id int NOT NULL);
     ALTER TABLE public.parted_2 DROP COLUMN gone;
     ALTER TABLE public.parted ATTACH PARTITION public.parted_2 FOR VALUES IN (2);
-    SELECT recoup.capture_table('public.items'), recoup.capture_table('public.parents'),
+    SELECT recoup.capture_table('public.items'), recoup.capture_table('public.parents'), recoup.capture_table('public.named'),
         recoup.capture_table('public.children'), recoup.capture_table('public.parted')";
 
 /// Each is an instant of its own.
-const WAYS: [&str; 22] = [
+const WAYS: [&str; 25] = [
+    "INSERT INTO public.named (id, ended_at, tg_op, named) VALUES (1, 7, 'x', 'y'), (2, 8, 'z', NULL)",
+    "UPDATE public.named SET id = id + 10, depth = 3, old = 'gone', row_text = '(1,2)' WHERE ended_at = 7",
+    "DELETE FROM public.named WHERE id = 2",
     "INSERT INTO public.items (id, kind, newest, note) VALUES (1, 1, true, 'a'), (2, 1, true, 'b'), (3, 2, true, 'gone')",
     "INSERT INTO public.items (id, kind, newest, note) VALUES (1, 2, true, 'again'), (4, 2, true, 'd')",
     "UPDATE public.items SET id = id + 10",
