@@ -1,8 +1,8 @@
 //! Restore: a backup becomes a database of its own, equal to what was backed up, and proven so.
 //!
 //! Production is read at the end, to say how it differs, and never written. The staging database carries a comment that
-//! says `incomplete` until its digests are proven, and beside the rows a list of what is done ([`ledger`]): each piece of
-//! work is committed with its mark. So a restore that its invocation has no time for, or that is killed, goes on where
+//! says `incomplete` until its digests are proven, and beside the rows a list of what is done: each piece of work
+//! is committed with its mark. So a restore that its invocation has no time for, or that is killed, goes on where
 //! it was. What fails for good drops the database; what only lost its connection keeps it and says how to go on.
 
 mod compare;

@@ -126,7 +126,7 @@ impl Staging {
     /// Creates an empty database as the server makes them, for a look at what a schema should be.
     ///
     /// # Errors
-    /// As [`Self::create`].
+    /// `DatabaseUnavailable`; [`ArchiveError::Database`], for example where the user may not create databases.
     pub async fn create_empty(production: &PgConnectOptions, database: &str) -> Result<Self, ArchiveError> {
         let (maintenance, mut connection) = connect_to_server(production).await?;
         lock_scratch(&mut connection).await?;
