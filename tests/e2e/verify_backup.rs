@@ -158,8 +158,10 @@ async fn a_drill_restores_proves_measures_and_leaves_nothing() {
     .fetch_one(&stack.pool)
     .await
     .unwrap();
-    assert_eq!((reply["recovery_seconds"].as_f64(), result.as_str()), (Some(seconds), "passed"));
-    assert!(seconds > 0.0);
+    assert_eq!(result, "passed");
+    // A number of JSON may be read as the neighbour of what it was.
+    let replied = reply["recovery_seconds"].as_f64().unwrap();
+    assert!(seconds > 0.0 && (replied - seconds).abs() < 1e-9, "{replied} {seconds}");
     assert_eq!(copies_of(&stack, &backup_id).await, Vec::<String>::new());
 
     // Rows that break a rule come back as they were, and the drill says so.

@@ -138,7 +138,7 @@ impl StoreGate {
     /// Forgets what was to fail; gives how many faults had not come.
     pub fn heal(&self) -> usize {
         let left = std::mem::take(&mut *self.state.faults.lock().unwrap_or_else(PoisonError::into_inner));
-        left.iter().map(|planned| planned.times).sum()
+        left.iter().fold(0, |times: usize, planned| times.saturating_add(planned.times))
     }
 
     /// Lets pass what waits and what comes.
