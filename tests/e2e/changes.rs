@@ -3,7 +3,13 @@
 mod apply;
 mod barriers;
 mod command;
+mod copies;
 mod damage;
 mod exact;
+mod exchanged;
 mod export;
+mod kept;
+mod killed;
+mod killed_anywhere;
+mod versions;
 mod workload;

@@ -1,6 +1,7 @@
 //! What is captured is what was written, whatever it is and however it was written.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use stack::Stack;
 
 use super::apply::{assert_same, base, changes_stack, export, now, state_at, state_now};
 use crate::archive_stack::{every_kind_of_value, execute};
@@ -46,10 +47,14 @@ async fn for_each_table(url: &str, statement: &str) {
 
 #[tokio::test]
 async fn every_kind_of_value_in_every_kind_of_table_is_replayed_to_the_byte() {
-    let stack = changes_stack().start().await.unwrap();
-    every_kind_of_value(&stack).await;
+    values_come_back(&changes_stack().start().await.unwrap()).await;
+}
+
+/// Rewrites, halves and empties every table of every kind, in a session whose settings are hostile.
+pub async fn values_come_back(stack: &Stack) {
+    every_kind_of_value(stack).await;
     execute(&stack.database_url, CAPTURE_ALL).await;
-    let full = base(&stack).await;
+    let full = base(stack).await;
 
     let url = &stack.database_url;
     for_each_table(
@@ -58,18 +63,18 @@ async fn every_kind_of_value_in_every_kind_of_table_is_replayed_to_the_byte() {
         INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM kept ON CONFLICT DO NOTHING; DROP TABLE kept",
     )
     .await;
-    let (written, written_at) = (state_now(&stack).await, now(&stack).await);
+    let (written, written_at) = (state_now(stack).await, now(stack).await);
     for_each_table(url, "DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE random() < 0.5)")
         .await;
-    let (halved, halved_at) = (state_now(&stack).await, now(&stack).await);
-    export(&stack).await;
+    let (halved, halved_at) = (state_now(stack).await, now(stack).await);
+    export(stack).await;
     for_each_table(url, "TRUNCATE {table} CASCADE").await;
-    let emptied_at = now(&stack).await;
-    export(&stack).await;
+    let emptied_at = now(stack).await;
+    export(stack).await;
 
-    assert_same(&written, &state_at(&stack, &full, written_at).await);
-    assert_same(&halved, &state_at(&stack, &full, halved_at).await);
-    assert_same(&state_now(&stack).await, &state_at(&stack, &full, emptied_at).await);
+    assert_same(&written, &state_at(stack, &full, written_at).await);
+    assert_same(&halved, &state_at(stack, &full, halved_at).await);
+    assert_same(&state_now(stack).await, &state_at(stack, &full, emptied_at).await);
 }
 
 /// Tables whose triggers write to the table itself, before and after; keys that move; partitions between which rows
@@ -137,15 +142,19 @@ const WAYS: [&str; 25] = [
 
 #[tokio::test]
 async fn whatever_statement_wrote_it_and_whatever_triggers_did_then() {
-    let stack = changes_stack().start().await.unwrap();
+    statements_come_back(&changes_stack().start().await.unwrap(), 1).await;
+}
+
+/// Writes in each way, and brings back the state after each `every`th one, beginning with the last.
+pub async fn statements_come_back(stack: &Stack, every: usize) {
     execute(&stack.database_url, AT_ODDS).await;
-    let full = base(&stack).await;
+    let full = base(stack).await;
     let mut states = Vec::new();
     for (index, way) in WAYS.into_iter().enumerate() {
         execute(&stack.database_url, way).await;
-        states.push((way, now(&stack).await, state_now(&stack).await));
+        states.push((way, now(stack).await, state_now(stack).await));
         if index % 7 == 6 {
-            export(&stack).await;
+            export(stack).await;
         }
     }
     let merge = "MERGE INTO public.parents AS t USING (VALUES (1), (501), (8), (88)) AS s (k) ON t.id = s.k
@@ -157,12 +166,12 @@ async fn whatever_statement_wrote_it_and_whatever_triggers_did_then() {
         .unwrap();
     if version >= 150_000 {
         execute(&stack.database_url, merge).await;
-        states.push((merge, now(&stack).await, state_now(&stack).await));
+        states.push((merge, now(stack).await, state_now(stack).await));
     }
-    export(&stack).await;
-    for (way, at, state) in &states {
+    export(stack).await;
+    for (way, at, state) in states.iter().rev().step_by(every) {
         println!("{way}");
-        assert_same(state, &state_at(&stack, &full, *at).await);
+        assert_same(state, &state_at(stack, &full, *at).await);
     }
 }
 
