@@ -10,8 +10,7 @@ use stack::gate::{Count, Gate, Stop};
 use stack::lambda::Reply;
 
 use crate::archive_stack::{
-    archive_stack, drop_copy, drop_database, execute, id_of, restore_copy, rows_where,
-    succeed, target,
+    archive_stack, drop_copy, drop_database, execute, id_of, restore_copy, rows_where, succeed, target,
 };
 
 /// One table goes up in pieces, others in one request.

@@ -96,7 +96,7 @@ const AT_ODDS: &str = "
     CREATE TABLE public.parents (id int PRIMARY KEY, other text);
     CREATE TABLE public.named (
         id int PRIMARY KEY, ended_at int, depth int, deepest int, tg_op text, tg_relid text, new_rows text, old text, new text,
-        "row" text, "current" text, was text, one text, at int, operation text, row_text text, table_id int, named text
+        \"row\" text, \"current\" text, was text, one text, at int, operation text, row_text text, table_id int, named text
     );
     CREATE TABLE public.children (
         id int PRIMARY KEY, parent int REFERENCES public.parents ON DELETE CASCADE ON UPDATE CASCADE
