@@ -32,6 +32,7 @@ mod order;
 mod pooler;
 mod promote_compare;
 mod promote_kills;
+mod promote_load;
 mod promote_rows;
 mod promote_stack;
 mod promote_swap;
