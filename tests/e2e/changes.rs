@@ -10,6 +10,5 @@ mod exchanged;
 mod export;
 mod kept;
 mod killed;
-mod killed_anywhere;
 mod versions;
 mod workload;

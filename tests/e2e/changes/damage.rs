@@ -116,7 +116,10 @@ async fn plant(stack: &Stack, days: i64, name: &str) -> String {
 #[tokio::test]
 async fn prune_leaves_what_leads_from_a_backup_to_a_recovery_point() {
     let stack = changes_stack().env("backup", "BACKUP_PITR_DAYS", "1").start().await.unwrap();
-    plant_in(&stack, old_backups::full(100, 20)).await;
+    // The point needs the older one, the window the other.
+    for days in [100, 5] {
+        plant_in(&stack, old_backups::full(days, 20)).await;
+    }
     base(&stack).await;
     succeed(&stack, "backup", json!({"action": "rebuild"})).await;
     execute(

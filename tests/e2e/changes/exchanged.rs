@@ -43,3 +43,29 @@ async fn a_segment_in_anothers_place_is_not_the_one_that_the_next_follows() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_second_segment_in_one_place_is_another_history() {
+    let stack = changes_stack().start().await.unwrap();
+    let full = base(&stack).await;
+    let exported = export(&stack).await;
+    let at = now(&stack).await;
+    export(&stack).await;
+    plan(&stack, &full, at).await.unwrap();
+
+    // A run that was given up long ago, whose manifest arrives after another run has taken its place.
+    let id: SegmentId = exported["segment_id"].as_str().unwrap().parse().unwrap();
+    let bytes = stack.s3.read(&id.key("manifest.json")).await.unwrap();
+    let mut manifest = SegmentManifest::from_bytes(&id, &bytes).unwrap();
+    let rival = SegmentId::new(id.chain().clone(), id.sequence(), id.taken_at(), 1);
+    manifest.segment_id = rival.to_string();
+    stack.s3.write(&rival.key("manifest.json"), manifest.to_bytes()).await.unwrap();
+
+    let (error_type, message) = fail(&stack, "verify", json!({"action": "changes"})).await;
+    assert!(error_type == "ChangesBroken", "{message}");
+    let error = plan(&stack, &full, at).await.expect_err("one of them is the other's");
+    assert!(
+        matches!(&error, ChangesError::Gap { reason, .. } if reason.contains("two histories")),
+        "{error}"
+    );
+}

@@ -10,11 +10,11 @@ use stack::Stack;
 use super::apply::{assert_same, base, changes_of, changes_stack, export, now, plan, state_at, state_now};
 use crate::archive_stack::{execute, fail, gate_before_store, succeed, texts};
 
-pub const ORDERS: &str = "CREATE TABLE public.orders (id int PRIMARY KEY, note text);
+const ORDERS: &str = "CREATE TABLE public.orders (id int PRIMARY KEY, note text);
     SELECT recoup.capture_table('public.orders')";
 
 /// A transaction of two statements, so that its segment has every kind of object. Two changes.
-pub async fn sell(stack: &Stack, id: usize) {
+async fn sell(stack: &Stack, id: usize) {
     let sql = format!(
         "BEGIN; INSERT INTO public.orders VALUES ({id}); UPDATE public.orders SET note = 'sold' WHERE id = {id}; COMMIT"
     );
@@ -22,13 +22,13 @@ pub async fn sell(stack: &Stack, id: usize) {
 }
 
 /// The manifests that the bucket has.
-pub async fn manifests(stack: &Stack) -> Vec<String> {
+async fn manifests(stack: &Stack) -> Vec<String> {
     let objects = stack.s3.list("v1/changes/").await.unwrap();
     objects.into_iter().map(|object| object.key).filter(|key| key.ends_with("/manifest.json")).collect()
 }
 
 /// One chain leads to all that was sold, with each change once.
-pub async fn nothing_is_lost_or_doubled(stack: &Stack, full: &str, sold: usize) {
+async fn nothing_is_lost_or_doubled(stack: &Stack, full: &str, sold: usize) {
     let (expected, at) = (state_now(stack).await, now(stack).await);
     let last = export(stack).await;
     assert_eq!(last["chain_began"], Value::Null, "{last}");
