@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 BINARIES := $${CARGO_TARGET_DIR:-target}/debug
 
-.PHONY: help setup build demo up test bench check fmt clean
+.PHONY: help setup build demo up test drill bench check fmt clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do \
@@ -24,8 +24,11 @@ up: setup build ## start the local stack and keep it until Ctrl-C; addresses go 
 test: setup build ## run every test; the last line is the sum
 	@$(PYTHON) tests/check/run_tests.py --locked --workspace --tests --no-fail-fast
 
+drill: setup build ## lose the database in the middle of work and bring back a thousand recorded instants; options with ARGS=
+	@"$(BINARIES)/drill" $(ARGS)
+
 bench: setup ## measure against the peers, into bench/results.json; one part with ONLY=webhook, options with ARGS=
-	nice cargo build --locked --release --bin webhook --bin backup --bin verify --bin echo_function --bin bench
+	nice cargo build --locked --release --bin webhook --bin backup --bin verify --bin restore --bin echo_function --bin bench
 	@"$${CARGO_TARGET_DIR:-target}/release/bench" $(ONLY) $(ARGS)
 
 check: setup ## what has to hold before the tests: format, lints, docs, licences, infrastructure, tidiness

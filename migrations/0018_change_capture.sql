@@ -310,6 +310,8 @@ begin
     values (table_id, relation.nspname, relation.relname, key.columns, read_at_export);
 
     settings := recoup.capture_settings(target);
+    -- The table may have columns with the names of the functions' variables: columns are only meant where their table is
+    -- named as well.
     -- How deep in triggers the table was last changed in this transaction: deeper than here means that a statement
     -- inside this one has changed it.
     ended := format(
@@ -328,6 +330,7 @@ begin
 language plpgsql security definer
 %2$s
 as $capture$
+#variable_conflict use_variable
 %3$s
     if deepest operator(pg_catalog.>) depth then
         execute recoup.capture_current(tg_relid, %1$s, false) using ended_at;
@@ -348,6 +351,7 @@ $function$,
 language plpgsql security definer
 %2$s
 as $capture$
+#variable_conflict use_variable
 %3$s
     if tg_op operator(pg_catalog.=) 'TRUNCATE' then
         insert into recoup.row_changes (at, table_id, operation) values (ended_at, %1$s, 'T');

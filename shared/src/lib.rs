@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod changes;
+pub mod comparison;
 pub mod config;
 pub mod db;
 pub mod events;
@@ -13,6 +14,7 @@ pub mod invariants;
 pub mod invocation;
 pub mod migrations;
 pub mod money;
+pub mod promote;
 pub mod secrets;
 pub mod stripe;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! Backup and verification of one database, against `pg_dump` and bare COPY in the same run.
+//! Backup and verification of one database, against `pg_dump`, pgBackRest and bare COPY in the same run.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -14,6 +14,7 @@ use crate::effort::Effort;
 use crate::figures::{Figures, median};
 use crate::mix::Mix;
 use crate::payments_database;
+use crate::pgbackrest::PgBackRest;
 use crate::process;
 
 /// Pages of one statement of the limit, as many as a part of a backup has.
@@ -45,8 +46,16 @@ pub async fn measure(figures: &mut Figures, effort: &Effort) -> Result<()> {
     // Whoever is first finds the pages cold.
     copy_to_nowhere(&stack, &pool).await?;
 
+    let pgbackrest = match PgBackRest::prepare(&pool, &directory.path().join("pgbackrest")).await? {
+        Ok(peer) => Some(peer),
+        Err(word) => {
+            figures.say(format!("{word}: it is not measured"));
+            None
+        }
+    };
+
     let mut limit = Vec::new();
-    let (mut ours, mut custom, mut parallel) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut custom, mut parallel, mut files) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut stored, mut raw, mut custom_bytes) = (0.0, 0.0, 0);
     for run in 0..runs {
         limit.push(copy_to_nowhere(&stack, &pool).await?);
@@ -58,6 +67,9 @@ pub async fn measure(figures: &mut Figures, effort: &Effort) -> Result<()> {
         custom_bytes = std::fs::metadata(&file)?.len();
         let folder = directory.path().join(format!("{run}.folder"));
         parallel.push(pg_dump(&stack, &["--format=directory", "--jobs=2"], &folder).await?);
+        if let Some(peer) = &pgbackrest {
+            files.push(timed(&mut peer.full_backup()).await?);
+        }
     }
     let (_, peak) = process::memory_mb(pid_of(&stack, "backup")?)?;
     let ratio = |peers: &[Took]| ours.iter().zip(peers).map(|(ours, peer)| ours.wall / peer.wall).collect();
@@ -79,6 +91,10 @@ pub async fn measure(figures: &mut Figures, effort: &Effort) -> Result<()> {
         of("pg_dump -Fd -j2", &parallel),
         ratio(&parallel),
     );
+    if pgbackrest.is_some() {
+        let words = of("pgBackRest, zst + aes-256-cbc, 2 processes, into a directory", &files);
+        figures.median("backup_vs_pgbackrest", "", "ratio", words, ratio(&files));
+    }
     let share = ours.iter().zip(&limit).map(|(ours, limit)| limit.wall / ours.wall).collect();
     figures.median(
         "backup_vs_limit",
@@ -173,7 +189,8 @@ async fn timed(command: &mut Command) -> Result<Took> {
     shell
         .args(["-c", "TIMEFORMAT='%U %S'; time \"$@\"", "bash"])
         .arg(inner.get_program())
-        .args(inner.get_args());
+        .args(inner.get_args())
+        .envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let started = Instant::now();
     let output = shell.stdin(Stdio::null()).stdout(Stdio::null()).output().await?;
     let wall = started.elapsed().as_secs_f64();

@@ -18,7 +18,9 @@ mod instance;
 mod load;
 mod mix;
 mod payments_database;
+mod pgbackrest;
 mod process;
+mod restore;
 mod round_trips;
 mod sync_engine;
 mod webhook;
@@ -34,7 +36,7 @@ use crate::figures::Figures;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Parts that can be measured alone.
-const PARTS: [&str; 3] = ["backup", "capture", "webhook"];
+const PARTS: [&str; 4] = ["backup", "capture", "restore", "webhook"];
 
 // One thread: what drives the function must leave it the machine.
 #[tokio::main(flavor = "current_thread")]
@@ -89,6 +91,9 @@ async fn run() -> Result<()> {
     }
     if only.is_none() || only.as_deref() == Some("capture") {
         Box::pin(capture::measure(&mut figures, &effort)).await?;
+    }
+    if only.is_none() || only.as_deref() == Some("restore") {
+        Box::pin(restore::measure(&mut figures, &effort)).await?;
     }
     figures.print();
     if meaningless.is_some() {

@@ -18,6 +18,7 @@ FULL = {
     "BackupKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/k",
     "BackupLockDays": 30,
     "PoolerSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:pooler-AbCdEf",
+    "RestoreTargetSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:other-AbCdEf",
     "StripeEventBus": "aws.partner/stripe.com/ed_test_1",
     "VpcSubnetIds": ["subnet-1"],
     "VpcSecurityGroupIds": ["sg-1"],
@@ -33,7 +34,7 @@ VARIABLES = {
         "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS", "BACKUP_SCHEMAS",
         "BACKUP_RETENTION_DAYS_FULL", "BACKUP_RETENTION_DAYS_PAYMENTS", "BACKUP_RETENTION_DAYS_ORDERS",
         "BACKUP_RETENTION_DAYS_TICKETS", "BACKUP_RETENTION_DAYS_TABLES", "BACKUP_PITR_DAYS", "BACKUP_CONNECTIONS",
-        "BACKUP_CHANGES_KEEP_HOURS", "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
+        "BACKUP_CHANGES_KEEP_HOURS", "BACKUP_ZSTD_LEVEL", "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
     "Verify": {
         "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID", "STRIPE_API_SECRET_ID",
@@ -134,7 +135,12 @@ def policies(full):
             failed,
             *key("kms:Decrypt"),
         ],
-        "Restore": [log("Restore"), secrets(database, "BackupKeySecret"), *reading, *key("kms:Decrypt")],
+        "Restore": [
+            log("Restore"),
+            secrets(database, "BackupKeySecret", *(["RestoreTargetSecretArn"] if full else [])),
+            *reading,
+            *key("kms:Decrypt"),
+        ],
         "Reconcile": [log("Reconcile"), secrets(database, "StripeApiSecret"), failed],
     }
 
@@ -228,7 +234,7 @@ SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebh
 PUBLIC = {
     "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
     "BackupRetentionDaysFull", "BackupRetentionDaysPayments", "BackupRetentionDaysOrders",
-    "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "BackupChangesKeepHours", "2", "BackupRpoHours",
+    "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "BackupChangesKeepHours", "1", "2", "BackupRpoHours",
     "SecretMaxAgeDays", "MetricsNamespace",
     "Stack=${AWS::StackName}", "none", "transaction",
 }

@@ -2,12 +2,23 @@
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use stack::lambda::Reply;
+use stack::lambda::{FunctionConfig, Reply};
+use stack::store_gate::StoreGate;
 use stack::{Stack, StackBuilder};
 
 /// The functions under test, on a database with our migrations.
 pub fn archive_stack() -> StackBuilder {
     Stack::builder().functions(["backup", "verify", "restore"])
+}
+
+/// The backup function, with a gate between it and the store.
+pub fn gate_before_store(stack: &Stack) -> StoreGate {
+    let gate = StoreGate::before(stack.s3.endpoint()).unwrap();
+    let change = |config: &mut FunctionConfig| {
+        config.environment.insert("AWS_ENDPOINT_URL_S3".to_owned(), gate.endpoint().to_owned());
+    };
+    stack.lambda.configure("backup", change).unwrap();
+    gate
 }
 
 /// The payload of an invocation that must succeed.

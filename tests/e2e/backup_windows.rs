@@ -56,12 +56,15 @@ async fn a_full_window_holds_what_was_created_in_it_and_the_parents_outside_of_i
     }
 }
 
-/// A window of a [`shop_of_november`], verified and restored.
-pub async fn a_full_window_comes_back(stack: &Stack, format: &str) {
+/// A window of a [`shop_of_november`], as a request.
+pub fn a_full_window(format: &str) -> Value {
     let columns = json!({"shop.\"Odd name\"": "placed_at"});
-    let request = november("full", json!({"created_columns": columns, "format": format}));
+    of_2024(november("full", json!({"created_columns": columns, "format": format})))
+}
 
-    let backup = succeed(stack, "backup", of_2024(request)).await;
+/// The same, verified and restored.
+pub async fn a_full_window_comes_back(stack: &Stack, format: &str) {
+    let backup = succeed(stack, "backup", a_full_window(format)).await;
 
     assert_eq!((&backup["partial"], &backup["format"]), (&json!(true), &json!(format)));
     succeed(stack, "verify", json!({"action": "full", "backup_id": id_of(&backup)})).await;

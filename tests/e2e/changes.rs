@@ -3,7 +3,12 @@
 mod apply;
 mod barriers;
 mod command;
+mod copies;
 mod damage;
 mod exact;
+mod exchanged;
 mod export;
+mod kept;
+mod killed;
+mod versions;
 mod workload;

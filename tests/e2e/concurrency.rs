@@ -1,7 +1,7 @@
 //! Events of one sale at the same moment: each statement began before the other was committed, and none may act
 //! on a state that lacks the other.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use recoup::db;
 use recoup::events::inbox::{Source, session_options};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use stack::postgres::{Database, Postgres};
 
-use crate::support::NoneToFetch;
+use crate::support::{NoneToFetch, PATIENCE};
 
 const RULES: Rules = Rules { livemode: false, accounts: Accounts::None };
 
@@ -67,7 +67,12 @@ async fn at_the_same_moment(database: &Database, hold: &'static str, one: &str, 
 async fn until_waiting(database: &Database, sessions: i64) {
     let waiting = "select count(*) from pg_stat_activity
         where datname = current_database() and wait_event_type = 'Lock'";
+    let began = Instant::now();
     while count(database, waiting).await < sessions {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "fewer than {sessions} sessions wait for a lock after {PATIENCE:?}"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

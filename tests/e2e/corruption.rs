@@ -6,7 +6,7 @@ use stack::Stack;
 use crate::archive_stack::{archive_stack, databases_like, execute, fail, id_of, succeed, target};
 
 /// A small backup in which every kind of object occurs, and the keys of its objects inside its folder.
-async fn backed_up(stack: &Stack, format: &str) -> (String, Vec<String>) {
+pub async fn backed_up(stack: &Stack, format: &str) -> (String, Vec<String>) {
     execute(
         &stack.database_url,
         "CREATE TABLE IF NOT EXISTS public.one (a int PRIMARY KEY, b text);

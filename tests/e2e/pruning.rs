@@ -2,6 +2,6 @@
 
 mod interrupted;
 mod locked;
-mod old_backups;
+pub mod old_backups;
 mod protected;
 mod refused;

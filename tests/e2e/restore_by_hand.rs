@@ -5,16 +5,19 @@ use std::path::Path;
 use std::process::Output;
 use std::str::FromStr;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
+use stack::shop::Shop;
 use stack::{Stack, place};
 use tokio::process::Command;
 
 use crate::archive_stack::{
-    archive_stack, assert_same_dump, databases_like, drop_database, dump, every_kind_of_value, execute,
-    id_of, succeed, target,
+    archive_stack, assert_same_dump, databases_like, drop_copy, drop_database, dump, every_kind_of_value,
+    execute, id_of, restore_copy, succeed, target,
 };
+use crate::backup_windows::{a_full_window, shop_of_november};
+use crate::support::{eager, sell};
 
 /// What the page asks for, besides `age` where the backup is encrypted; then what every Unix has.
 const PROGRAMS: [&str; 9] = ["aws", "zstd", "psql", "bash", "awk", "cut", "grep", "sed", "sha256sum"];
@@ -145,6 +148,45 @@ async fn its_page_alone_brings_a_plain_backup_back_without_age() {
     every_kind_of_value(&stack).await;
 
     assert_comes_back(&stack, "copy", None).await;
+}
+
+/// Restores a part of a database by hand and by the function, and lets `pg_dump` compare the two.
+async fn assert_part_comes_back(stack: &Stack, request: Value, table: &str) {
+    let backup = succeed(stack, "backup", request).await;
+    let page = page(stack, &id_of(&backup)).await;
+    let copy = target("by_hand_part");
+
+    let output = follow(stack, &page, Some(&stack.age_identity), &copy).await;
+
+    assert!(output.status.success(), "{}\n{}", said(&output), commands(&page));
+    let by_hand = dump(stack, &stack.postgres.url_of(&copy)).await;
+    drop_database(stack, &copy).await;
+    let (restored, url) = restore_copy(stack, &id_of(&backup)).await;
+    let by_function = dump(stack, &url).await;
+    drop_copy(stack, &restored).await;
+    let rows = by_hand.split_once(&format!("COPY {table} (")).map(|(_, rows)| rows.lines().nth(1));
+    assert!(rows.flatten().is_some_and(|row| row != "\\."), "{table} has no rows:\n{by_hand}");
+    assert_same_dump(&by_function, &by_hand);
+}
+
+#[tokio::test]
+async fn its_page_alone_brings_a_set_back() {
+    let stack = eager().start().await.unwrap();
+    sell(&stack, &mut Shop::open(&stack.stripe, 11).unwrap(), 25).await;
+    for (kind, format, table) in
+        [("payments", "copy", "recoup.charges"), ("orders", "csv", "recoup.order_items")]
+    {
+        assert_part_comes_back(&stack, json!({"backup_type": kind, "format": format}), table).await;
+    }
+}
+
+#[tokio::test]
+async fn its_page_alone_brings_a_window_back() {
+    let stack = archive_stack().start().await.unwrap();
+    shop_of_november(&stack).await;
+    for format in ["copy", "json"] {
+        assert_part_comes_back(&stack, a_full_window(format), "shop.lines").await;
+    }
 }
 
 #[tokio::test]

@@ -23,21 +23,30 @@ fn now() -> Value {
 /// a dispute that was won.
 async fn shop() -> Stack {
     let stack = eager().functions(["webhook", "verify"]).start().await.expect("a stack");
+    sales_of_a_shop(&stack).await;
+    stack
+}
+
+/// The sales of such a shop.
+pub async fn sales_of_a_shop(stack: &Stack) {
     stack.stripe.faults(shuffled());
     let mut shop = Shop::open(&stack.stripe, 23).expect("a shop");
-    sell(&stack, &mut shop, 120).await;
+    sell(stack, &mut shop, 120).await;
     let paid = json!({"id": "pi_1", "object": "payment_intent", "status": "succeeded", "amount": 10_000,
         "amount_received": 10_000, "currency": "eur", "customer": "cus_1", "created": START - 2});
     let http = Http::new();
-    apply(&stack, &http, &purchase()).await;
-    apply(&stack, &http, &[event("evt_paid", "payment_intent.succeeded", 0, paid)]).await;
-    apply(&stack, &http, &fixture("dispute-won", "2026")).await;
-    stack
+    apply(stack, &http, &purchase()).await;
+    apply(stack, &http, &[event("evt_paid", "payment_intent.succeeded", 0, paid)]).await;
+    apply(stack, &http, &fixture("dispute-won", "2026")).await;
 }
 
 #[tokio::test]
 async fn each_rule_names_the_one_row_that_breaks_it() {
-    let stack = shop().await;
+    each_rule_names_its_row(&shop().await).await;
+}
+
+/// Breaks every rule, one row at a time, in a shop that sold.
+pub async fn each_rule_names_its_row(stack: &Stack) {
     let mut connection = PgConnection::connect(&stack.database_url).await.unwrap();
     let instant = OffsetDateTime::now_utc() + time::Duration::seconds(1);
     assert_eq!(violations(&mut connection, instant).await.unwrap(), []);

@@ -31,6 +31,8 @@ pub enum Count {
     FromConnecting,
     /// Those after the server's first `ReadyForQuery` on a connection.
     FromStatements,
+    /// Not messages, but the bytes of all of them.
+    Bytes,
 }
 
 /// Who sent a message.
@@ -67,7 +69,7 @@ pub struct Gate {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Messages that have come since it was armed.
+    /// Messages, or bytes of them, that have come since it was armed.
     seen: u64,
     stop: Option<(Count, u64, Stop)>,
     stopped: Option<Message>,
@@ -107,7 +109,8 @@ impl Gate {
         &self.url
     }
 
-    /// Counts anew, and stops the connection that brings message `at` (the first is 1), once.
+    /// Counts anew, and stops the connection that brings message `at` (the first is 1), once. Where it is a byte that
+    /// is meant, what comes before it in its message still passes.
     pub fn arm(&self, count: Count, at: u64, stop: Stop) {
         self.state.send_modify(|state| {
             (state.seen, state.stop, state.stopped) = (0, Some((count, at, stop)), None);
@@ -117,6 +120,11 @@ impl Gate {
     /// Stops nothing any more.
     pub fn disarm(&self) {
         self.state.send_modify(|state| state.stop = None);
+    }
+
+    /// What was counted since the gate was armed, as far as it came.
+    pub fn seen(&self) -> u64 {
+        self.state.borrow().seen
     }
 
     /// Ends every connection.
@@ -149,14 +157,25 @@ impl Gate {
     }
 }
 
-/// Counts a message; gives what is to be done in front of it.
-fn pass(state: &watch::Sender<State>, message: Message, connected: bool) -> Option<Stop> {
+/// Counts a message of so many bytes; gives what is to be done, and how many of its bytes pass before.
+fn pass(
+    state: &watch::Sender<State>,
+    message: Message,
+    bytes: usize,
+    connected: bool,
+) -> Option<(Stop, usize)> {
     let mut due = None;
     state.send_if_modified(|state| {
         let Some((count, at, stop)) = state.stop else { return false };
-        if count == Count::FromConnecting || connected {
-            state.seen += 1;
-            due = (state.seen == at).then_some(stop);
+        let before = state.seen;
+        state.seen += match count {
+            Count::Bytes => bytes as u64,
+            Count::FromStatements if !connected => 0,
+            Count::FromConnecting | Count::FromStatements => 1,
+        };
+        if (before + 1..=state.seen).contains(&at) {
+            // Of a message itself none: it is the one that was waited for.
+            due = Some((stop, (at - before - 1) as usize));
         }
         if due.is_some() {
             (state.stop, state.stopped) = (None, Some(message));
@@ -180,11 +199,13 @@ async fn serve(client: TcpStream, server: &str, state: &watch::Sender<State>) ->
             _ = cuts.wait_for(|state| state.cuts > cuts_before) => break Stop::Cut,
         };
         let Ok(Some((kind, message))) = message else { break Stop::Cut };
-        if let Some(stop) = pass(state, Message { sender, kind }, connected) {
+        let to = if sender == Sender::Function { &mut server } else { &mut client };
+        if let Some((stop, bytes)) = pass(state, Message { sender, kind }, message.len(), connected) {
+            // Where its reader is gone it is cut off already.
+            let _ = to.stream.write_all(&message[..bytes]).await;
             break stop;
         }
         connected |= kind == b'Z' && sender == Sender::Postgres;
-        let to = if sender == Sender::Function { &mut server } else { &mut client };
         if to.stream.write_all(&message).await.is_err() {
             break Stop::Cut;
         }

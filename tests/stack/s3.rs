@@ -180,6 +180,20 @@ impl S3 {
         self.write(key, bytes).await
     }
 
+    /// The uploads in pieces that were begun and neither completed nor given up: what `s3s-fs`, which has no
+    /// ListMultipartUploads, keeps of them beside its buckets.
+    pub fn unfinished_uploads(&self) -> Result<Vec<String>> {
+        let operation = "look for unfinished uploads";
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.root).map_err(Error::io(operation))? {
+            let name = entry.map_err(Error::io(operation))?.file_name().to_string_lossy().into_owned();
+            if name.starts_with(".upload") {
+                found.push(name);
+            }
+        }
+        Ok(found)
+    }
+
     /// Makes an object look as if it had been stored `age` ago.
     pub fn backdate(&self, key: &str, age: Duration) -> Result<()> {
         let operation = format!("backdate object {key}");

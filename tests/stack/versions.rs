@@ -1,7 +1,9 @@
 //! S3 with versions and Object Lock: a bucket in `moto_server`, driven by the real AWS SDK.
 //!
 //! moto refuses to delete what is locked and hides what is deleted without a version behind a marker, as S3 does. It
-//! has no GetObjectRetention: that is answered here, from what its HeadObject says of the lock.
+//! has no GetObjectRetention: that is answered here, from what its HeadObject says of the lock. Of an object that went up
+//! in pieces it keeps the composite checksum, as S3 does; its HeadObject forgets to say of how many pieces, so that such a
+//! question is answered from its GetObject.
 
 use std::sync::Arc;
 
@@ -83,6 +85,13 @@ async fn answer(http: Http, moto: Arc<str>, request: Request) -> Response {
     let asks_for_retention = request.uri().query().is_some_and(|query| {
         query.split('&').any(|field| field == "retention" || field.starts_with("retention="))
     });
+    let asks_for_checksum =
+        request.method() == Method::HEAD && request.headers().contains_key("x-amz-checksum-mode");
+    if asks_for_checksum {
+        let mut request = request;
+        *request.method_mut() = Method::GET;
+        return forward(&http, &moto, request).await.map(|_| axum::body::Body::empty());
+    }
     if request.method() != Method::GET || !asks_for_retention {
         return forward(&http, &moto, request).await;
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use recoup::archive::backup::{BackupSource, Outcome, Wanted};
+use recoup::archive::encode::{ZSTD_LEVEL, ZSTD_LEVEL_MAX, ZSTD_LEVEL_MIN};
 use recoup::archive::encryption::Encryption;
 use recoup::archive::kind::BackupKind;
 use recoup::archive::schema::SchemaSelection;
@@ -46,6 +47,7 @@ pub struct Backup<S> {
     secrets: S,
     database_secret_id: String,
     store: Arc<S3Store>,
+    zstd_level: i32,
     encryption: Encryption,
     schemas: SchemaSelection,
     connections: usize,
@@ -66,6 +68,7 @@ impl<S: SecretStore + Sync> Backup<S> {
             secrets,
             database_secret_id: env.required("DATABASE_SECRET_ID"),
             store: Arc::new(S3Store::from_env(&mut env, aws)),
+            zstd_level: zstd_level(&mut env),
             encryption: Encryption::from_env(&mut env),
             schemas,
             connections: env.parsed("BACKUP_CONNECTIONS", 2),
@@ -87,6 +90,7 @@ impl<S: SecretStore + Sync> Backup<S> {
         let source = BackupSource {
             options: self.database().await?,
             store: Arc::clone(&self.store),
+            zstd_level: self.zstd_level,
             encryption: self.encryption.clone(),
             schemas: self.schemas.clone(),
             connections: self.connections.max(1),
@@ -128,6 +132,15 @@ impl<S: SecretStore + Sync> Backup<S> {
     }
 }
 
+/// Reads `BACKUP_ZSTD_LEVEL`.
+fn zstd_level(env: &mut Env) -> i32 {
+    let level = env.parsed("BACKUP_ZSTD_LEVEL", ZSTD_LEVEL);
+    if !(ZSTD_LEVEL_MIN..=ZSTD_LEVEL_MAX).contains(&level) {
+        env.fault(format!("BACKUP_ZSTD_LEVEL is {level}; it is from {ZSTD_LEVEL_MIN} to {ZSTD_LEVEL_MAX}"));
+    }
+    level
+}
+
 fn completed(kind: BackupKind) -> Metric {
     Metric::one(match kind {
         BackupKind::Full => "FullBackups",
@@ -166,6 +179,26 @@ impl<S: SecretStore + Sync> Operation for Backup<S> {
                 let status = status::status(store, &self.database().await?, request).await?;
                 Ok(BackupReply::Status(Box::new(status)))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_zstd_or_the_memory_has_not_is_refused() {
+        let read = |level: &str| {
+            let mut env = Env::from_variables([("BACKUP_ZSTD_LEVEL".to_owned(), level.to_owned())]);
+            let level = zstd_level(&mut env);
+            env.finish().map(|()| level).map_err(|failure| failure.to_string())
+        };
+        assert_eq!(read(""), Ok(ZSTD_LEVEL));
+        assert_eq!(read("-3"), Ok(-3));
+        for refused in ["-8", "10", "fast"] {
+            let message = read(refused).expect_err(refused);
+            assert!(message.contains("BACKUP_ZSTD_LEVEL"), "{message}");
         }
     }
 }

@@ -84,8 +84,9 @@ pub struct PruneReply {
     warnings: Vec<String>,
 }
 
+/// A backup, or what is left of one.
 #[derive(Debug, Serialize)]
-struct Removed {
+struct Listed {
     backup_id: String,
     backup_type: String,
     #[serde(with = "time::serde::rfc3339")]
@@ -93,19 +94,32 @@ struct Removed {
     #[serde(with = "time::serde::rfc3339::option")]
     expires_at: Option<OffsetDateTime>,
     bytes: u64,
+}
+
+impl From<&Folder> for Listed {
+    fn from(folder: &Folder) -> Self {
+        Self {
+            backup_id: folder.id.to_string(),
+            backup_type: folder.id.backup_type().to_owned(),
+            created_at: folder.id.created_at(),
+            expires_at: folder.expires_at(),
+            bytes: folder.bytes,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Removed {
+    #[serde(flatten)]
+    backup: Listed,
     objects: u64,
     why: Why,
 }
 
 #[derive(Debug, Serialize)]
 struct Kept {
-    backup_id: String,
-    backup_type: String,
-    #[serde(with = "time::serde::rfc3339")]
-    created_at: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339::option")]
-    expires_at: Option<OffsetDateTime>,
-    bytes: u64,
+    #[serde(flatten)]
+    backup: Listed,
     rules: Vec<Rule>,
 }
 
@@ -143,6 +157,12 @@ pub(crate) async fn prune(
 }
 
 fn reply(pruned: Pruned, dry_run: bool) -> PruneReply {
+    let removed = |(folder, why): (Folder, Why)| Removed {
+        backup: Listed::from(&folder),
+        objects: folder.objects,
+        why,
+    };
+    let kept = |(folder, rules): (Folder, Vec<Rule>)| Kept { backup: Listed::from(&folder), rules };
     let upload = |upload: recoup::archive::store::UnfinishedUpload| Upload {
         object: upload.key,
         initiated_at: upload.initiated_at,
@@ -154,34 +174,11 @@ fn reply(pruned: Pruned, dry_run: bool) -> PruneReply {
         refusal: pruned.refusal,
         bytes_freed: pruned.removed.iter().map(|(folder, _)| folder.bytes).sum(),
         changes: pruned.changes,
-        removed: pruned.removed.into_iter().map(|(folder, why)| removed(folder, why)).collect(),
-        kept: pruned.kept.into_iter().map(|(folder, rules)| kept(folder, rules)).collect(),
+        removed: pruned.removed.into_iter().map(removed).collect(),
+        kept: pruned.kept.into_iter().map(kept).collect(),
         incomplete: pruned.incomplete.into_iter().map(|folder| folder.id.to_string()).collect(),
         uploads_aborted: pruned.uploads_aborted.into_iter().map(upload).collect(),
         versions_kept: pruned.versions_kept,
         warnings: pruned.warnings,
-    }
-}
-
-fn removed(folder: Folder, why: Why) -> Removed {
-    Removed {
-        backup_id: folder.id.to_string(),
-        backup_type: folder.id.backup_type().to_owned(),
-        created_at: folder.id.created_at(),
-        expires_at: folder.expires_at(),
-        bytes: folder.bytes,
-        objects: folder.objects,
-        why,
-    }
-}
-
-fn kept(folder: Folder, rules: Vec<Rule>) -> Kept {
-    Kept {
-        backup_id: folder.id.to_string(),
-        backup_type: folder.id.backup_type().to_owned(),
-        created_at: folder.id.created_at(),
-        expires_at: folder.expires_at(),
-        bytes: folder.bytes,
-        rules,
     }
 }

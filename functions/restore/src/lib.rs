@@ -1,76 +1,67 @@
-//! The restore function: rebuilds a backup in a database of its own and proves it equal. Production is
-//! compared with it and never written.
+//! The restore function: rebuilds a backup in a database of its own and proves it equal. A restore compares production
+//! with it and never writes it; going live is a request of its own.
+
+mod asked;
+mod backup_restore;
+mod compare;
+mod discard;
+mod point_in_time;
+mod preview;
+mod promote;
+mod reply;
+mod request;
+mod resume;
+mod status;
+mod undo;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use recoup::archive::encryption::Identities;
-use recoup::archive::manifest::SelectionEntry;
-use recoup::archive::names::key_timestamp;
 use recoup::archive::reading::Backup;
-use recoup::archive::restore::{Difference, RestoreTarget, Restored, RestoredTable, check_name};
+use recoup::archive::restore::RestoreTarget;
 use recoup::archive::store::S3Store;
-use recoup::archive::summary::find_backup;
 use recoup::config::Env;
 use recoup::db;
 use recoup::failure::Failure;
-use recoup::invocation::{Operation, Request};
+use recoup::invocation::Operation;
 use recoup::secrets::{SecretStore, age_identities, database_url};
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use serde::Serialize;
+use sqlx::postgres::PgConnectOptions;
 
-/// What the function is asked.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RestoreRequest {
-    #[serde(rename = "action")]
-    _action: Action,
-    backup_id: String,
-    target_database: Option<String>,
-}
+pub use crate::backup_restore::BackupRestoreRequest;
+pub use crate::compare::{CompareReply, CompareRequest};
+pub use crate::discard::{DiscardReply, DiscardRequest};
+pub use crate::point_in_time::PointInTimeRequest;
+pub use crate::preview::PreviewReply;
+pub use crate::promote::{Mode, PromoteReply, PromoteRequest};
+pub use crate::reply::{InProgressReply, RestoredReply};
+pub use crate::request::RestoreRequest;
+pub use crate::resume::ResumeRequest;
+pub use crate::status::{StatusReply, StatusRequest};
+pub use crate::undo::{UndoReply, UndoRequest};
 
-/// What can be restored.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// A whole backup.
-    BackupRestore,
-}
-
-impl Request for RestoreRequest {
-    const ACCEPTS: &'static str = "action \"backup_restore\", backup_id, a backup's name, \"latest\" for the newest full one or \"latest-payments\" and so on, and optionally target_database, the name of a database that does not exist yet";
-    const EXAMPLE: &'static str = r#"{"action":"backup_restore","backup_id":"latest"}"#;
-}
-
-/// What the function answers about a copy that is equal.
+/// What the function answers.
 #[derive(Debug, Serialize)]
-pub struct RestoreReply {
-    restore_id: String,
-    backup_id: String,
-    backup_type: String,
-    target_database: String,
-    status: &'static str,
-    /// Whether the copy holds the rows of a window only.
-    partial: bool,
-    /// What the copy may be used for: `promote` only where it holds everything.
-    fit_for: &'static [&'static str],
-    /// Which part of the database it is; absent where it is everything.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    selection: Option<SelectionEntry>,
-    tables: Vec<RestoredTable>,
-    difference_to_production: Difference,
-    unsupported: Vec<String>,
-    warnings: Vec<String>,
-    elapsed_seconds: f64,
-    rate: Rate,
-}
-
-/// How fast it went.
-#[derive(Debug, Serialize)]
-pub struct Rate {
-    rows_per_second: f64,
-    megabytes_per_second: f64,
+#[serde(untagged)]
+pub enum RestoreReply {
+    /// A copy that is complete.
+    Restored(Box<RestoredReply>),
+    /// A copy that another invocation has to go on with.
+    InProgress(Box<InProgressReply>),
+    /// What a restore would do.
+    Preview(Box<PreviewReply>),
+    /// How far a restore is.
+    Status(Box<StatusReply>),
+    /// Of `compare`.
+    Compare(Box<CompareReply>),
+    /// Of `promote`.
+    Promote(Box<PromoteReply>),
+    /// Of `undo`.
+    Undo(Box<UndoReply>),
+    /// Of `discard`.
+    Discard(Box<DiscardReply>),
 }
 
 /// The function.
@@ -99,6 +90,19 @@ impl<S: SecretStore + Sync> Restore<S> {
         Ok(restore)
     }
 
+    /// Where backups are restored: production's server, or the one that another secret names.
+    async fn target(&self, secret: Option<&str>) -> Result<RestoreTarget, Failure> {
+        let url = database_url(&self.secrets, secret.unwrap_or(&self.database_secret_id)).await?;
+        let server = db::options(url.expose_secret(), "recoup restore")?;
+        Ok(RestoreTarget { server, connections: self.connections.max(1) })
+    }
+
+    /// How to connect to production.
+    async fn production(&self) -> Result<PgConnectOptions, Failure> {
+        let url = database_url(&self.secrets, &self.database_secret_id).await?;
+        db::options(url.expose_secret(), "recoup restore")
+    }
+
     async fn identities(&self, backup: &Backup<S3Store>) -> Result<Identities, Failure> {
         if backup.manifest.encryption.method == "none" {
             return Ok(Identities::parse(&[])?);
@@ -112,68 +116,29 @@ impl<S: SecretStore + Sync> Operation for Restore<S> {
     type Reply = RestoreReply;
 
     async fn run(&self, request: RestoreRequest, deadline: SystemTime) -> Result<RestoreReply, Failure> {
-        let began_at = OffsetDateTime::now_utc();
-        let restore_id = format!("{}-restore-{:08x}", key_timestamp(began_at), rand::random::<u32>());
-        let database = request.target_database.unwrap_or_else(|| {
-            format!("recoup_restore_{}", key_timestamp(began_at).trim_end_matches('Z').to_ascii_lowercase())
-        });
-        check_name(&database)?;
-        let id = find_backup(&*self.store, &request.backup_id).await?;
-        let backup = Arc::new(Backup::open(Arc::clone(&self.store), id).await?);
-        let identities = self.identities(&backup).await?;
-        let url = database_url(&self.secrets, &self.database_secret_id).await?;
-        let target = RestoreTarget {
-            production: db::options(url.expose_secret(), "recoup restore")?,
-            connections: self.connections.max(1),
-        };
-        let work = target.restore(Arc::clone(&backup), &identities, &restore_id, &database, deadline);
-        let restored = Box::pin(work).await?;
-        Ok(reply(restore_id, &backup, restored))
-    }
-}
-
-fn reply(restore_id: String, backup: &Backup<S3Store>, restored: Restored) -> RestoreReply {
-    let seconds = restored.elapsed.as_secs_f64().max(f64::EPSILON);
-    let totals = backup.manifest.totals;
-    RestoreReply {
-        restore_id,
-        backup_id: backup.id.to_string(),
-        backup_type: backup.manifest.backup_type.clone(),
-        partial: backup.manifest.partial,
-        fit_for: if backup.manifest.is_everything() { &["promote", "merge"] } else { &["merge"] },
-        selection: backup.manifest.selection.clone(),
-        target_database: restored.database,
-        status: "completed",
-        tables: restored.tables,
-        difference_to_production: restored.difference,
-        unsupported: backup.manifest.unsupported.clone(),
-        warnings: restored.warnings,
-        elapsed_seconds: seconds,
-        rate: Rate {
-            rows_per_second: totals.rows as f64 / seconds,
-            megabytes_per_second: totals.bytes_raw as f64 / 1e6 / seconds,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use recoup::invocation::parse;
-    use serde_json::json;
-
-    #[test]
-    fn what_is_not_accepted_is_refused() {
-        for payload in [
-            json!({"action": "backup_restore"}),
-            json!({"backup_id": "latest"}),
-            json!({"action": "promote", "backup_id": "latest"}),
-            json!({"action": "backup_restore", "backup_id": "latest", "target": "x"}),
-        ] {
-            let failure = parse::<RestoreRequest>(payload).expect_err("refused");
-            assert_eq!(failure.error_type(), "InvalidRequest");
+        match request {
+            RestoreRequest::BackupRestore(request) => Box::pin(self.backup_restore(request, deadline)).await,
+            RestoreRequest::PointInTime(request) => Box::pin(self.point_in_time(request, deadline)).await,
+            RestoreRequest::Resume(request) => Box::pin(self.resume(request, deadline)).await,
+            RestoreRequest::Status(request) => {
+                Ok(RestoreReply::Status(Box::new(Box::pin(self.status(request)).await?)))
+            }
+            RestoreRequest::Compare(request) => {
+                let compared = Box::pin(self.compare(request, deadline)).await?;
+                Ok(RestoreReply::Compare(Box::new(compared)))
+            }
+            RestoreRequest::Promote(request) => {
+                let promoted = Box::pin(self.promote(request, deadline)).await?;
+                Ok(RestoreReply::Promote(Box::new(promoted)))
+            }
+            RestoreRequest::Undo(request) => {
+                let undone = Box::pin(self.undo(request)).await?;
+                Ok(RestoreReply::Undo(Box::new(undone)))
+            }
+            RestoreRequest::Discard(request) => {
+                let discarded = Box::pin(self.discard(request)).await?;
+                Ok(RestoreReply::Discard(Box::new(discarded)))
+            }
         }
-        let example = serde_json::from_str(RestoreRequest::EXAMPLE).expect("json");
-        assert!(parse::<RestoreRequest>(example).is_ok());
     }
 }

@@ -10,7 +10,7 @@ use recoup::archive::ArchiveError;
 use recoup::archive::encryption::Identities;
 use recoup::archive::names::key_timestamp;
 use recoup::archive::reading::Backup;
-use recoup::archive::restore::{Rebuilt, RestoreTarget, drop_leftovers};
+use recoup::archive::restore::{Order, Rebuilt, RestoreTarget, Restoring, drop_leftovers};
 use recoup::archive::session::open_reading;
 use recoup::archive::store::S3Store;
 use recoup::failure::Failure;
@@ -54,16 +54,26 @@ pub(crate) struct Drilled {
 }
 
 pub(crate) async fn drill(
-    target: &RestoreTarget,
+    target: RestoreTarget,
     backup: &Arc<Backup<S3Store>>,
     identities: &Identities,
     deadline: SystemTime,
 ) -> Result<Drilled, Failure> {
-    let leftovers_dropped = drop_leftovers(&target.production, PREFIX).await?;
-    let time = key_timestamp(OffsetDateTime::now_utc()).to_ascii_lowercase();
+    let leftovers_dropped = drop_leftovers(&target.server, PREFIX).await?;
+    let began_at = OffsetDateTime::now_utc();
+    let time = key_timestamp(began_at).to_ascii_lowercase();
     let database = format!("{PREFIX}{time}_{:08x}", rand::random::<u32>());
-    let rebuilding = target.rebuild(Arc::clone(backup), identities, &database, &database, deadline);
-    let Rebuilt { staging, tables, elapsed } = Box::pin(rebuilding).await?;
+    let order = Order {
+        restore_id: database.clone(),
+        backup_id: backup.id.to_string(),
+        began_at,
+        tables: None,
+        wanted: None,
+        target: None,
+        masking: None,
+    };
+    let restoring = Restoring::open(target, order, Arc::clone(backup), identities).await?;
+    let Rebuilt { staging, tables, elapsed, .. } = Box::pin(restoring.rebuild(&database, deadline)).await?;
 
     let time_left =
         deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(CLEAN_UP_TIME);

@@ -152,10 +152,10 @@ impl<S: SecretStore + SecretDates + Sync> Verify<S> {
                     Depth::Drill => {
                         let identities = self.identities(&backup).await?;
                         let target = RestoreTarget {
-                            production: self.options().await?,
+                            server: self.options().await?,
                             connections: self.connections.max(1),
                         };
-                        let drilled = Box::pin(drill::drill(&target, &backup, &identities, deadline)).await?;
+                        let drilled = Box::pin(drill::drill(target, &backup, &identities, deadline)).await?;
                         return Ok((Outcome::Drill(drilled.reply), drilled.warnings));
                     }
                 }

@@ -18,19 +18,23 @@ use super::kind::BackupKind;
 use super::manifest::{Manifest, PartEntry};
 use super::names::BackupId;
 use super::part::{Destination, write_part};
-use super::plan::{TablePlan, plan};
+use super::plan::{TablePlan, lock_to_read, plan, prove_held};
 use super::record::{BackupRecord, record};
 use super::scheduled;
 use super::schema::SchemaSelection;
 use super::seal::{SealFacts, seal};
 use super::selection::{Chosen, Selection, choose};
 use super::session::open_reading;
-use super::store::{ObjectStore, OpenUploads};
+use super::stop::Stop;
+use super::store::{ObjectStore, OpenUploads, StoreError, StoreErrorKind};
 use super::summary::ListedBackup;
 use crate::changes::link;
 
 /// What is kept back of the invocation's time to give up cleanly.
 const CLEAN_UP_TIME: Duration = Duration::from_secs(10);
+
+/// How long what is under way at the store is waited for when a backup ends early.
+const STOP_TIME: Duration = Duration::from_secs(2);
 
 /// Whose data goes where.
 pub struct BackupSource<S> {
@@ -38,6 +42,8 @@ pub struct BackupSource<S> {
     pub options: PgConnectOptions,
     /// The bucket.
     pub store: Arc<S>,
+    /// How hard rows are compressed.
+    pub zstd_level: i32,
     /// To whom it is encrypted.
     pub encryption: Encryption,
     /// Which schemas.
@@ -106,9 +112,11 @@ impl<S: ObjectStore> BackupSource<S> {
             store: Arc::clone(&self.store),
             backup_id: BackupId::new(started_at, backup_type, digits),
             format: wanted.format,
+            zstd_level: self.zstd_level,
             encryption: self.encryption.clone(),
             uploads: OpenUploads::default(),
             progress: Arc::default(),
+            stop: Stop::default(),
         });
         let facts = SealFacts {
             label: wanted.label.clone(),
@@ -122,11 +130,19 @@ impl<S: ObjectStore> BackupSource<S> {
 
         // Its transaction holds the snapshot and the lock that says that this run works: it outlives the work.
         let mut holder = None;
-        let work = Box::pin(self.run(&destination, &wanted, facts, &mut holder));
-        let made = match tokio::time::timeout(time_left, work).await {
+        let mut work = Box::pin(self.run(&destination, &wanted, facts, &mut holder));
+        let made = match tokio::time::timeout(time_left, &mut work).await {
             Ok(made) => made,
-            Err(_) => Err(ArchiveError::TimeLimit { operation: "back up the database" }),
+            Err(_) => {
+                destination.stop.ask();
+                match tokio::time::timeout(STOP_TIME, &mut work).await {
+                    // It was whole in the last moment.
+                    Ok(Ok(made)) => Ok(made),
+                    _ => Err(ArchiveError::TimeLimit { operation: "back up the database" }),
+                }
+            }
         };
+        drop(work);
         let made = match made {
             Ok(Run::Duplicate(backup)) => return Ok(Outcome::Duplicate(backup)),
             Ok(Run::Running(backup_id)) => return Ok(Outcome::Running { backup_id }),
@@ -167,6 +183,11 @@ impl<S: ObjectStore> BackupSource<S> {
             if let Some(backup) = deliveries.iter().find_map(Folder::listed) {
                 return Ok(Run::Duplicate(backup));
             }
+            if claimed && deliveries.iter().any(|folder| folder.id == *backup_id) {
+                let operation = format!("begin backup {backup_id}");
+                let reason = "another delivery began it in this very second, and did not come to its end";
+                return Err(StoreError::new(StoreErrorKind::Taken, operation, reason).into());
+            }
             if !claimed {
                 return Ok(Run::Running(deliveries.last().map(|folder| folder.id.clone())));
             }
@@ -204,7 +225,8 @@ impl<S: ObjectStore> BackupSource<S> {
         destination.progress.planned(plan.tables.iter().map(|table| table.bytes).sum());
         tracing::info!(backup_id = %destination.backup_id, tables = plan.tables.len(), "backup planned");
 
-        let parts = self.write_parts(destination, &plan.snapshot.id, &plan.tables).await?;
+        let parts = self.write_parts(destination, holder, &plan.snapshot.id, &plan.tables).await?;
+        prove_held(holder).await?;
         let entry = chosen.map(|Chosen { entry, .. }| entry);
         seal(destination, plan, parts, SealFacts { selection: entry, ..facts }).await
     }
@@ -212,13 +234,14 @@ impl<S: ObjectStore> BackupSource<S> {
     async fn write_parts(
         &self,
         destination: &Arc<Destination<S>>,
+        holder: &mut PgConnection,
         snapshot: &str,
         tables: &[TablePlan],
     ) -> Result<Vec<Vec<PartEntry>>, ArchiveError> {
-        let queue: VecDeque<(usize, usize)> = tables
+        let queue: VecDeque<PartOf> = tables
             .iter()
             .enumerate()
-            .flat_map(|(table, plan)| (0..plan.parts.len()).map(move |part| (table, part)))
+            .flat_map(|(table, plan)| (0..plan.parts.len()).map(move |number| PartOf { table, number }))
             .collect();
         let workers = self.connections.min(queue.len());
         let queue = Arc::new(Mutex::new(queue));
@@ -230,33 +253,84 @@ impl<S: ObjectStore> BackupSource<S> {
             let snapshot = snapshot.to_owned();
             running.spawn(async move {
                 let mut connection = open_reading(&options, Some(&snapshot)).await?;
-                let mut written = Vec::new();
+                let mut done = Done::default();
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                    let Some((table, number)) = next else { return Ok(written) };
-                    let entry = write_part(&mut connection, &destination, &tables[table], number).await?;
-                    written.push((table, number, entry));
+                    let Some(part) = next else { return Ok(done) };
+                    if lock_to_read(&mut connection, &tables, part.table).await? {
+                        done.write(&mut connection, &destination, &tables, part).await?;
+                    } else {
+                        done.left.push(part);
+                    }
                 }
             });
         }
-        // The first failure ends the other workers too, before their uploads are given up.
-        let mut written: Vec<(usize, usize, PartEntry)> = Vec::new();
+        let mut done = Done::default();
         while let Some(ended) = running.join_next().await {
             let interrupted = |_| ArchiveError::Interrupted { operation: "back up the tables".to_owned() };
             match ended.map_err(interrupted).flatten() {
-                Ok(entries) => written.extend(entries),
+                Ok(worker) => done.add(worker),
                 Err(error) => {
-                    running.shutdown().await;
+                    // The first failure ends the other workers too, before their uploads are given up.
+                    destination.stop.ask();
+                    let others = async { while running.join_next().await.is_some() {} };
+                    let ended = tokio::time::timeout(STOP_TIME, others).await;
+                    if ended.is_err() {
+                        running.shutdown().await;
+                    }
                     return Err(error);
                 }
             }
         }
-        written.sort_by_key(|(table, number, _)| (*table, *number));
-        let mut by_table = vec![Vec::new(); tables.len()];
-        for (table, _, entry) in written {
-            by_table[table].push(entry);
+        for part in std::mem::take(&mut done.left) {
+            // Its locks are as old as the plan: nobody is before it.
+            done.write(holder, destination, tables, part).await?;
         }
-        Ok(by_table)
+        Ok(done.by_table(tables.len()))
+    }
+}
+
+/// A part of a planned table, both by their places.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct PartOf {
+    table: usize,
+    number: usize,
+}
+
+/// What became of the parts that one session took.
+#[derive(Default)]
+struct Done {
+    written: Vec<(PartOf, PartEntry)>,
+    /// Those whose tables somebody waits to alter: see [`lock_to_read`].
+    left: Vec<PartOf>,
+}
+
+impl Done {
+    async fn write<S: ObjectStore>(
+        &mut self,
+        connection: &mut PgConnection,
+        destination: &Arc<Destination<S>>,
+        tables: &[TablePlan],
+        part: PartOf,
+    ) -> Result<(), ArchiveError> {
+        let entry = write_part(connection, destination, &tables[part.table], part.number).await?;
+        self.written.push((part, entry));
+        Ok(())
+    }
+
+    fn add(&mut self, other: Done) {
+        self.written.extend(other.written);
+        self.left.extend(other.left);
+    }
+
+    /// The entries of each of so many tables, in their order.
+    fn by_table(mut self, tables: usize) -> Vec<Vec<PartEntry>> {
+        self.written.sort_by_key(|(part, _)| *part);
+        let mut by_table = vec![Vec::new(); tables];
+        for (part, entry) in self.written {
+            by_table[part.table].push(entry);
+        }
+        by_table
     }
 }
 

@@ -213,7 +213,7 @@ pub fn prove_stored(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::encode::{Encoded, encode_rows};
+    use crate::archive::encode::{Encoded, ZSTD_LEVEL, encode_rows};
     use crate::archive::encryption::Encryption;
     use crate::archive::format::TableFormat;
     use crate::archive::manifest::Column;
@@ -241,7 +241,8 @@ mod tests {
         batches_in.try_send(Flow::Chunk(ROWS[6..].to_vec())).expect("room");
         batches_in.try_send(Flow::End).expect("room");
         let encoded =
-            encode_rows(batches_out, stored_in, 2, format.encoder(&table(2)), encryption).expect("encoded");
+            encode_rows(batches_out, stored_in, 2, format.encoder(&table(2)), ZSTD_LEVEL, encryption)
+                .expect("encoded");
         let mut bytes = Vec::new();
         while let Ok(Flow::Chunk(chunk)) = stored_out.try_recv() {
             bytes.extend_from_slice(&chunk);
@@ -265,6 +266,7 @@ mod tests {
             bytes_raw: encoded.bytes_raw,
             bytes_stored: encoded.bytes_stored,
             sha256: hex::encode(encoded.sha256),
+            composite_sha256: None,
         };
         Stored { format, bytes, entry, decryption }
     }

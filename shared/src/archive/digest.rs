@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::io::BufRead;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use xxhash_rust::xxh3::xxh3_128;
@@ -53,11 +54,19 @@ impl Serialize for RowSum {
 
 impl<'de> Deserialize<'de> for RowSum {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl FromStr for RowSum {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const SHAPE: &str = "a digest has 32 hex digits";
         if text.len() != 32 {
-            return Err(D::Error::custom("a digest has 32 hex digits"));
+            return Err(SHAPE);
         }
-        u128::from_str_radix(&text, 16).map(Self).map_err(D::Error::custom)
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| SHAPE)
     }
 }
 

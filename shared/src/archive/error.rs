@@ -80,7 +80,7 @@ pub enum ArchiveError {
     },
     /// The backup was written by a later version in a format that this one does not know.
     #[error(
-        "read backup {backup_id}: its format is version {version} and this recoup reads version {known}; deploy the version that wrote it"
+        "read backup {backup_id}: its format is version {version} and this recoup reads up to version {known}; deploy the version that wrote it"
     )]
     FormatUnknown {
         /// The backup.
@@ -149,6 +149,20 @@ pub enum ArchiveError {
         operation: String,
         /// What Postgres said, without the rows that it may have quoted.
         reason: DatabaseReason,
+    },
+    /// An older server refused what a newer one wrote.
+    #[error(
+        "{operation}: Postgres {server} refused what Postgres {backup} wrote ({reason}); restore it on Postgres {backup} or later"
+    )]
+    NewerPostgres {
+        /// Operation and object.
+        operation: String,
+        /// What Postgres said.
+        reason: DatabaseReason,
+        /// Major version that the backup is of.
+        backup: i32,
+        /// Major version of the server.
+        server: i32,
     },
     /// The bucket refused or failed.
     #[error(transparent)]
@@ -221,6 +235,7 @@ impl ArchiveError {
             Self::PruneRefused(_) => "PruneRefused",
             Self::ClockSkew(_) => "ClockSkew",
             Self::Database { reason, .. } => reason.error_type(),
+            Self::NewerPostgres { .. } => "NewerPostgresNeeded",
             Self::Store(error) => error.error_type(),
             Self::Encryption { .. } => "EncryptionFailed",
             Self::Interrupted { .. } => "Interrupted",
@@ -303,6 +318,21 @@ impl DatabaseReason {
     /// Whether Postgres gave this SQLSTATE.
     pub fn is(&self, sqlstate: &str) -> bool {
         self.sqlstate.as_deref() == Some(sqlstate)
+    }
+
+    /// Whether the connection or the server went away, which says nothing about what was asked.
+    pub fn is_lost(&self) -> bool {
+        self.sqlstate.as_deref().is_none_or(|state| state.starts_with("08") || state.starts_with("57"))
+    }
+
+    /// Whether Postgres understood what was asked, and would not do it: not a right, a lock or a resource that lacks.
+    pub fn is_refusal(&self) -> bool {
+        self.error_type() == "DatabaseRefused"
+    }
+
+    /// Whether it was not the server that refused, but the connection that failed.
+    pub fn is_connection(&self) -> bool {
+        self.sqlstate.is_none()
     }
 
     fn error_type(&self) -> &'static str {

@@ -62,6 +62,7 @@ pub mod seal;
 pub mod selection;
 pub mod session;
 pub mod status;
+pub mod stop;
 pub mod store;
 pub mod summary;
 pub mod verify;

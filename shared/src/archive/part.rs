@@ -18,7 +18,8 @@ use super::manifest::PartEntry;
 use super::names::BackupId;
 use super::plan::TablePlan;
 use super::read_rows::read_rows;
-use super::store::{ObjectStore, OpenUploads, upload_stream};
+use super::stop::Stop;
+use super::store::{CompositeSha256, ObjectStore, OpenUploads, Uploaded, upload_stream};
 
 /// Batches of rows, and chunks of stored bytes, that wait between two stages.
 const WAITING: usize = 2;
@@ -31,18 +32,23 @@ pub struct Destination<S> {
     pub backup_id: BackupId,
     /// How rows are stored.
     pub format: TableFormat,
+    /// How hard they are compressed.
+    pub zstd_level: i32,
     /// To whom they are encrypted.
     pub encryption: Encryption,
     /// Uploads that are not complete.
     pub uploads: OpenUploads,
     /// How far it has come.
     pub progress: Arc<Progress>,
+    /// Whether it is to end.
+    pub stop: Stop,
 }
 
 /// Reads part `number` of `table` from a session at the backup's snapshot and stores it.
 ///
 /// # Errors
-/// Of the stage that failed first; then `connection` must not be used again.
+/// Of the stage that failed first, or [`ArchiveError::Interrupted`] where it was asked to stop; then `connection` must not
+/// be used again. What was under way at the store has ended.
 pub async fn write_part<S: ObjectStore>(
     connection: &mut PgConnection,
     destination: &Arc<Destination<S>>,
@@ -60,12 +66,14 @@ pub async fn write_part<S: ObjectStore>(
     let sink = Sink {
         store: &*destination.store,
         uploads: &destination.uploads,
+        zstd_level: destination.zstd_level,
         encryption: &destination.encryption,
+        stop: &destination.stop,
     };
     let told = |rows, bytes| destination.progress.read(rows, bytes);
-    let encoded = sink.store_rows(connection, &whole_key, rows, told).await?;
+    let stored = sink.store_rows(connection, &whole_key, rows, told).await?;
     destination.progress.part_done(table.part_bytes());
-    Ok(entry(key, &encoded))
+    Ok(stored.entry(key))
 }
 
 /// Rows that are to become one object.
@@ -86,53 +94,77 @@ pub struct Sink<'s, S> {
     pub store: &'s S,
     /// Uploads that are not complete.
     pub uploads: &'s OpenUploads,
+    /// How hard they are compressed.
+    pub zstd_level: i32,
     /// To whom they are encrypted.
     pub encryption: &'s Encryption,
+    /// Whether the work is to end.
+    pub stop: &'s Stop,
+}
+
+/// Rows that stand in the store.
+pub struct Stored {
+    /// What was made of them.
+    pub encoded: Encoded,
+    /// What the store keeps of the object, where it went up in pieces.
+    pub composite_sha256: Option<CompositeSha256>,
 }
 
 impl<S: ObjectStore> Sink<'_, S> {
     /// Reads rows and stores them as `key`; `progress` is told of each batch, its rows and bytes.
     ///
     /// # Errors
-    /// Of the stage that failed first; then `connection` must not be used again.
+    /// Of the stage that failed first, or [`ArchiveError::Interrupted`] where it was asked to stop; then `connection` must
+    /// not be used again. What was under way at the store has ended.
     pub async fn store_rows(
         &self,
         connection: &mut PgConnection,
         key: &str,
         rows: RowsToStore<'_>,
         progress: impl Fn(u64, u64),
-    ) -> Result<Encoded, ArchiveError> {
+    ) -> Result<Stored, ArchiveError> {
         let (batches_in, batches_out) = mpsc::channel(WAITING);
         let (stored_in, stored_out) = mpsc::channel(WAITING);
         let RowsToStore { name, sql, columns, encoder } = rows;
-        let encryption = self.encryption.clone();
+        let (zstd_level, encryption) = (self.zstd_level, self.encryption.clone());
         let encoding = tokio::task::spawn_blocking(move || {
-            encode_rows(batches_out, stored_in, columns, encoder, &encryption)
+            encode_rows(batches_out, stored_in, columns, encoder, zstd_level, &encryption)
         });
-        let (read, encoded, uploaded) = tokio::join!(
-            read_rows(connection, name, sql, batches_in, progress),
-            encoding,
-            upload_stream(self.store, self.uploads, key, stored_out),
-        );
+        let interrupted = || ArchiveError::Interrupted { operation: format!("store {name} as {key}") };
+        let reading = async {
+            tokio::select! {
+                read = read_rows(connection, name, sql, batches_in, progress) => read,
+                () = self.stop.asked() => Err(interrupted()),
+            }
+        };
+        let (read, encoded, uploaded) =
+            tokio::join!(reading, encoding, upload_stream(self.store, self.uploads, key, stored_out));
 
         // A stage that ends early makes its neighbours end too: the one with a reason of its own began it.
-        let interrupted = || ArchiveError::Interrupted { operation: format!("store {name} as {key}") };
         read?;
-        let stored = uploaded?;
+        let uploaded = uploaded?;
         let encoded = encoded.map_err(|_| interrupted())??;
-        stored.ok_or_else(interrupted)?;
-        Ok(encoded)
+        let composite_sha256 = match uploaded {
+            Uploaded::Whole => None,
+            Uploaded::InPieces(composite) => Some(composite),
+            Uploaded::CutOff => return Err(interrupted()),
+        };
+        Ok(Stored { encoded, composite_sha256 })
     }
 }
 
-/// What a manifest says of an object with rows.
-pub fn entry(key: String, encoded: &Encoded) -> PartEntry {
-    PartEntry {
-        key,
-        rows: encoded.digest.rows,
-        digest: encoded.digest.sum,
-        bytes_raw: encoded.bytes_raw,
-        bytes_stored: encoded.bytes_stored,
-        sha256: hex::encode(encoded.sha256),
+impl Stored {
+    /// What a manifest says of the object.
+    pub fn entry(self, key: String) -> PartEntry {
+        let Self { encoded, composite_sha256 } = self;
+        PartEntry {
+            key,
+            rows: encoded.digest.rows,
+            digest: encoded.digest.sum,
+            bytes_raw: encoded.bytes_raw,
+            bytes_stored: encoded.bytes_stored,
+            sha256: hex::encode(encoded.sha256),
+            composite_sha256,
+        }
     }
 }

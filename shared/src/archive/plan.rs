@@ -21,11 +21,14 @@ const PART_TABLE_BYTES: u64 = 32 * 1024 * 1024;
 /// No table is cut into more parts than this; its parts grow instead.
 const PARTS_PER_TABLE_MAX: u64 = 10_000;
 
+/// SQLSTATE (PostgreSQL documentation, appendix A).
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Tables locked by one statement.
 const TABLES_PER_LOCK: usize = 100;
 
 /// Tables whose rows belong to one history of one database: a copy has another one, and begins without them.
-const OF_ONE_HISTORY: [(&str, &str); 2] = [("recoup", "row_changes"), ("recoup", "change_segments")];
+pub const OF_ONE_HISTORY: [(&str, &str); 2] = [("recoup", "row_changes"), ("recoup", "change_segments")];
 
 /// What a backup will read.
 #[derive(Debug)]
@@ -194,6 +197,48 @@ pub async fn plan_tables(
         rows,
     });
     Ok(planned.collect())
+}
+
+/// Locks what a part of a table reads, in a session that reads beside the one that [`plan`] was given; `false` where
+/// somebody waits to alter, empty or drop it. That one waits for the planning session, and comes before every other that
+/// asks for a lock (PostgreSQL documentation, "Explicit Locking"): to wait for it would be to wait for the end of this
+/// backup. The planning session has its locks and can read.
+///
+/// # Errors
+/// [`ArchiveError::Database`].
+pub async fn lock_to_read(
+    connection: &mut PgConnection,
+    tables: &[TablePlan],
+    table: usize,
+) -> Result<bool, ArchiveError> {
+    let read = match &tables[table].rows {
+        Rows::All => &tables[table..=table],
+        // Conditions look into the other tables.
+        Rows::Where(_) => tables,
+    };
+    let names: Vec<_> =
+        read.iter().map(|table| format!("ONLY {}", quote_qualified(&table.schema, &table.name))).collect();
+    let operation = format!("lock table {} to read it", tables[table].qualified_name());
+    let lock = names.join(", ");
+    let sql =
+        format!("SAVEPOINT locks; LOCK TABLE {lock} IN ACCESS SHARE MODE NOWAIT; RELEASE SAVEPOINT locks");
+    match run(connection, &operation, &sql).await {
+        Ok(()) => Ok(true),
+        Err(ArchiveError::Database { reason, .. }) if reason.is(LOCK_NOT_AVAILABLE) => {
+            run(connection, &operation, "ROLLBACK TO SAVEPOINT locks").await?;
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Proves that the transaction that [`plan`] began still stands, so that nobody could drop, alter or empty a table
+/// while its parts were read: a session that reads locks a table at its first part of it, and not before.
+///
+/// # Errors
+/// [`ArchiveError::Database`]: what was read may be of several instants.
+pub async fn prove_held(connection: &mut PgConnection) -> Result<(), ArchiveError> {
+    run(connection, "hold the snapshot and the locks of the tables", "SELECT").await
 }
 
 fn count(value: Option<i64>) -> u64 {

@@ -3,7 +3,8 @@
 //!
 //! The store computed an object's SHA-256 when it arrived, and S3 tells it as long as the object is the same one: an
 //! object that was overwritten is found. A byte that changed on the store's disks is not: the store's own checks, and
-//! [`super::verify`], find that. An object that went up in pieces has a checksum of its pieces' checksums only.
+//! [`super::verify`], find that. Of an object that went up in pieces the store tells the checksum of its pieces'
+//! checksums, and the manifest has the same since format 2.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -12,11 +13,16 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::error::{ArchiveError, Damage};
+use super::manifest::Promise;
 use super::reading::{Backup, MISSING};
 use super::store::{ObjectStore, StoreError, StoreErrorKind, StoredChecksum};
 
 /// Questions to the store at a time.
 const QUESTIONS_AT_A_TIME: usize = 16;
+
+/// Said of an object whose bytes may even be the same: `full` tells.
+const OTHER_PIECES: &str =
+    "the store's checksum of its pieces differs from the manifest's: it was stored again after the backup";
 
 /// What was checked, and how.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,11 +33,14 @@ pub struct Checked {
     pub objects_by_sha256: u64,
     /// Their bytes.
     pub bytes_by_sha256: u64,
-    /// Those that only their size speaks for, because they went up in pieces.
-    pub objects_in_pieces: u64,
-    /// Those that only their size speaks for, because the store has no SHA-256: something else put them there.
+    /// Those that went up in pieces, and whose pieces the store vouches for: their composite SHA-256 is the manifest's.
+    pub objects_by_composite_sha256: u64,
+    /// Their bytes.
+    pub bytes_by_composite_sha256: u64,
+    /// Those that only their size speaks for: the store has no SHA-256 of them, or none that the manifest can be
+    /// compared with.
     pub objects_without_checksum: u64,
-    /// Bytes of both: only `full` can prove them.
+    /// Their bytes: only `full` can prove them.
     pub bytes_by_size_only: u64,
     /// How long it took.
     pub elapsed_seconds: f64,
@@ -45,24 +54,23 @@ pub async fn verify_quick<S: ObjectStore>(backup: &Backup<S>) -> Result<Checked,
     let began = Instant::now();
     let mut damage = backup.check_listing().await?;
     let known: BTreeSet<&str> = damage.iter().map(|damage| damage.object.as_str()).collect();
-    let expected: Vec<Expected> = backup
-        .manifest
-        .checksums()
-        .filter(|(key, ..)| !known.contains(key))
-        .map(|(key, bytes, sha256)| Expected { key: key.to_owned(), bytes, sha256: sha256.to_owned() })
-        .collect();
-    let asked = stream::iter(expected).map(|expected| ask(backup, expected));
-    let answers: Vec<_> = asked.buffer_unordered(QUESTIONS_AT_A_TIME).try_collect().await?;
+    let expected: Vec<Promise> =
+        backup.manifest.promises().filter(|promise| !known.contains(promise.key)).collect();
+    let keys: Vec<String> = expected.iter().map(|promise| backup.id.key(promise.key)).collect();
+    let asked = stream::iter(keys).map(|key| ask(&*backup.store, key));
+    let answers: Vec<_> = asked.buffered(QUESTIONS_AT_A_TIME).try_collect().await?;
     let mut checked = Checked {
         objects_listed: answers.len() as u64,
         objects_by_sha256: 0,
         bytes_by_sha256: 0,
-        objects_in_pieces: 0,
+        objects_by_composite_sha256: 0,
+        bytes_by_composite_sha256: 0,
         objects_without_checksum: 0,
         bytes_by_size_only: 0,
         elapsed_seconds: 0.0,
     };
-    for (Expected { key, bytes, sha256 }, known) in answers {
+    for (promise, known) in expected.into_iter().zip(answers) {
+        let Promise { key, bytes_stored: bytes, sha256, composite_sha256 } = promise;
         match known {
             None => damage.push(Damage::new(key, MISSING)),
             Some(StoredChecksum::Sha256(known)) if known == sha256 => {
@@ -72,11 +80,14 @@ pub async fn verify_quick<S: ObjectStore>(backup: &Backup<S>) -> Result<Checked,
             Some(StoredChecksum::Sha256(_)) => {
                 damage.push(Damage::new(key, "the store's SHA-256 of it differs from the manifest's"));
             }
-            Some(StoredChecksum::OfPieces) => {
-                checked.objects_in_pieces += 1;
-                checked.bytes_by_size_only += bytes;
+            Some(StoredChecksum::OfPieces(known)) if Some(known) == composite_sha256 => {
+                checked.objects_by_composite_sha256 += 1;
+                checked.bytes_by_composite_sha256 += bytes;
             }
-            Some(StoredChecksum::Unknown) => {
+            Some(StoredChecksum::OfPieces(_)) if composite_sha256.is_some() => {
+                damage.push(Damage::new(key, OTHER_PIECES));
+            }
+            Some(StoredChecksum::OfPieces(_) | StoredChecksum::Unknown) => {
                 checked.objects_without_checksum += 1;
                 checked.bytes_by_size_only += bytes;
             }
@@ -90,21 +101,11 @@ pub async fn verify_quick<S: ObjectStore>(backup: &Backup<S>) -> Result<Checked,
     Ok(checked)
 }
 
-/// An object as the manifest promises it.
-struct Expected {
-    key: String,
-    bytes: u64,
-    sha256: String,
-}
-
 /// What the store knows of an object; nothing where it is gone.
-async fn ask<S: ObjectStore>(
-    backup: &Backup<S>,
-    expected: Expected,
-) -> Result<(Expected, Option<StoredChecksum>), StoreError> {
-    match backup.store.checksum(&backup.id.key(&expected.key)).await {
-        Ok(known) => Ok((expected, Some(known))),
-        Err(error) if error.kind == StoreErrorKind::NotFound => Ok((expected, None)),
+async fn ask(store: &impl ObjectStore, key: String) -> Result<Option<StoredChecksum>, StoreError> {
+    match store.checksum(&key).await {
+        Ok(known) => Ok(Some(known)),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

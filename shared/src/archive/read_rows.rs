@@ -10,6 +10,9 @@ use super::error::ArchiveError;
 /// The driver gives one chunk for each row: they are handed on in batches of about this size.
 const BATCH_BYTES: usize = 256 * 1024;
 
+/// SQLSTATE (PostgreSQL documentation, appendix A).
+const UNDEFINED_COLUMN: &str = "42703";
+
 /// Runs a `COPY … TO STDOUT` and hands its rows to `batches`; `End` only after Postgres' own. `progress` is told of
 /// each batch: its rows and bytes.
 ///
@@ -25,7 +28,13 @@ pub async fn read_rows(
     batches: mpsc::Sender<Flow<Vec<u8>>>,
     progress: impl Fn(u64, u64),
 ) -> Result<(), ArchiveError> {
-    let failed = |error: sqlx::Error| ArchiveError::database(format!("read table {table}"), &error);
+    let failed = |error: sqlx::Error| match ArchiveError::database(format!("read table {table}"), &error) {
+        // The snapshot shows a column that was gone when the table was locked.
+        ArchiveError::Database { reason, .. } if reason.is(UNDEFINED_COLUMN) => {
+            ArchiveError::TableChanged { table: table.to_owned() }
+        }
+        error => error,
+    };
     let mut rows = connection.copy_out_raw(sql).await.map_err(failed)?;
     let mut batch = Vec::with_capacity(BATCH_BYTES);
     let mut rows_in_batch = 0;

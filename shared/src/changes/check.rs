@@ -198,3 +198,44 @@ impl Order {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    /// Judges lines of id, transaction and second, in order; gives what is wrong with the last.
+    fn judged(lines: &[(i64, u64, u8)]) -> Result<(), &'static str> {
+        let mut order = Order {
+            last_id: i64::MIN,
+            snapshot: "20:30:20".parse().expect("a snapshot"),
+            previous: Some("10:16:10,14".parse().expect("a snapshot")),
+            times: (Some(datetime!(2026-11-24 05:10:10 UTC)), Some(datetime!(2026-11-24 05:10:20 UTC))),
+        };
+        let line = |(id, xid, second): &(i64, u64, u8)| {
+            format!("{id}\t{xid}\t2026-11-24 05:10:{second:02}+00\tD\tpublic\torders\t(1)")
+        };
+        let (last, before) = lines.split_last().expect("a line");
+        for fine in before {
+            assert_eq!(order.judge(line(fine).as_bytes()), Ok(None), "{fine:?}");
+        }
+        order.judge(line(last).as_bytes()).map(|_| ())
+    }
+
+    #[test]
+    fn a_change_that_does_not_belong_to_its_segment_is_known() {
+        assert_eq!(judged(&[(5, 10, 10), (6, 14, 20), (9, 16, 15), (10, 29, 15)]), Ok(()));
+        let not_above = Err("has an id that is not above the one before it");
+        assert_eq!(judged(&[(5, 10, 10), (5, 14, 10)]), not_above);
+        assert_eq!(judged(&[(5, 10, 10), (4, 14, 10)]), not_above);
+        // The segment before has it; none has it yet.
+        for xid in [9, 11, 15, 20, 30] {
+            let another = Err("is of a transaction that belongs to another segment");
+            assert_eq!(judged(&[(5, xid, 15)]), another, "{xid}");
+        }
+        for second in [9, 21] {
+            let outside = Err("has a time outside of those that the manifest gives");
+            assert_eq!(judged(&[(5, 10, second)]), outside, "{second}");
+        }
+    }
+}

@@ -30,13 +30,15 @@ use super::stream::{STRADDLING_COLUMNS, columns};
 use super::uncaptured::{Uncaptured, uncaptured};
 use super::window::{IN_ORDER, Window};
 use crate::archive::ArchiveError;
+use crate::archive::encode::ZSTD_LEVEL;
 use crate::archive::encryption::Encryption;
 use crate::archive::format::TableFormat;
 use crate::archive::manifest::{PartEntry, self_proof};
-use crate::archive::part::{RowsToStore, Sink, entry};
+use crate::archive::part::{RowsToStore, Sink};
 use crate::archive::scheduled::claim;
 use crate::archive::schema::SchemaSelection;
 use crate::archive::session::{TEXT_SETTINGS, open_reading, run};
+use crate::archive::stop::Stop;
 use crate::archive::store::{ObjectStore, OpenUploads};
 use crate::db;
 
@@ -312,15 +314,21 @@ impl<S: ObjectStore> Objects<'_, S> {
     ) -> Result<PartEntry, ArchiveError> {
         let encryption = &self.exporter.encryption;
         let key = format!("{folder}/00000.copy.zst{}", encryption.suffix());
-        let sink = Sink { store: &*self.exporter.store, uploads: self.uploads, encryption };
+        let sink = Sink {
+            store: &*self.exporter.store,
+            uploads: self.uploads,
+            zstd_level: ZSTD_LEVEL,
+            encryption,
+            stop: &Stop::default(),
+        };
         let rows = RowsToStore {
             name: "recoup.row_changes",
             sql,
             columns: names.len(),
             encoder: TableFormat::Copy.encoder(&columns(names)),
         };
-        let encoded = sink.store_rows(reader, &self.id.key(&key), rows, |_, _| ()).await?;
-        Ok(entry(key, &encoded))
+        let stored = sink.store_rows(reader, &self.id.key(&key), rows, |_, _| ()).await?;
+        Ok(stored.entry(key))
     }
 }
 

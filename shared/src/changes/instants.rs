@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
+use super::chain::{list_chains, read_manifest, sealed_segments};
 use super::error::ChangesError;
 use crate::archive::inventory::{Folder, list_folders};
 use crate::archive::kind::BackupKind;
@@ -52,6 +53,21 @@ pub async fn first_full_after<S: ObjectStore>(
         }
     }
     Ok(None)
+}
+
+/// The newest instant that the bucket can show: that of its newest segment of changes, or of its newest full backup.
+///
+/// # Errors
+/// [`ChangesError::BeforeFirstBackup`] where there is no full backup; what reading manifests comes to.
+pub async fn newest_instant<S: ObjectStore>(store: &Arc<S>) -> Result<OffsetDateTime, ChangesError> {
+    let fulls = full_backups(&**store).await?;
+    let Some(full) = fulls.last() else {
+        return Err(ChangesError::BeforeFirstBackup { target: OffsetDateTime::now_utc(), oldest: None });
+    };
+    let shown = instant_of(store, full).await?;
+    let Some(chain) = list_chains(&**store).await?.pop() else { return Ok(shown) };
+    let Some(segment) = sealed_segments(&**store, &chain).await?.pop() else { return Ok(shown) };
+    Ok(shown.max(read_manifest(&**store, &segment).await?.taken_at))
 }
 
 async fn instant_of<S: ObjectStore>(store: &Arc<S>, folder: &Folder) -> Result<OffsetDateTime, ChangesError> {

@@ -58,6 +58,15 @@ impl Replay {
         }
         let snapshot: TransactionSnapshot =
             full.snapshot.transactions.parse().map_err(ArchiveError::InvalidRequest)?;
+        if taken_at == target {
+            return Ok(Self {
+                target,
+                segments: Vec::new(),
+                captured: Vec::new(),
+                not_captured: Vec::new(),
+                snapshot,
+            });
+        }
         let Some(link) = &full.changes else {
             let reason = format!(
                 "no changes were exported of the database that backup {} shows, which is the newest before it",

@@ -6,6 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::apply::{base, changes_stack, export, now, plan};
 use crate::archive_stack::{execute, fail, succeed};
+use crate::pruning::old_backups::{self, plant_in};
 
 async fn keys(stack: &Stack) -> Vec<String> {
     let objects = stack.s3.list("v1/changes/").await.unwrap();
@@ -103,13 +104,54 @@ async fn health_says_what_a_loss_would_cost_and_what_is_not_captured() {
     assert_eq!(parts["capture"]["status"], "failing", "{parts}");
 }
 
+/// Puts an object of a segment of `days` ago into the bucket; gives its key, which tells its age.
+async fn plant(stack: &Stack, days: i64, name: &str) -> String {
+    let at = recoup::archive::names::key_timestamp(OffsetDateTime::now_utc() - Duration::days(days));
+    let key = format!("v1/changes/20200101T000000Z-00000000/{:010}-{at}-00000001/{name}", 1000 - days);
+    stack.s3.write(&key, b"x".to_vec()).await.unwrap();
+    stack.s3.backdate(&key, std::time::Duration::from_secs(3 * 86400)).unwrap();
+    key
+}
+
+#[tokio::test]
+async fn prune_leaves_what_leads_from_a_backup_to_a_recovery_point() {
+    let stack = changes_stack().env("backup", "BACKUP_PITR_DAYS", "1").start().await.unwrap();
+    // The point needs the older one, the window the other.
+    for days in [100, 5] {
+        plant_in(&stack, old_backups::full(days, 20)).await;
+    }
+    base(&stack).await;
+    succeed(&stack, "backup", json!({"action": "rebuild"})).await;
+    execute(
+        &stack.database_url,
+        "UPDATE recoup.backups SET completed_at = created_at + interval '1 minute';
+        SELECT recoup.create_recovery_point('books', 'closed', now() - interval '90 days')",
+    )
+    .await;
+    let gone = plant(&stack, 120, "manifest.json").await;
+    for days in [99, 95, 90, 30] {
+        plant(&stack, days, "manifest.json").await;
+    }
+    let before = keys(&stack).await;
+    let request = json!({"action": "prune", "dry_run": false, "actor": "ada", "reason": "room"});
+
+    let pruned = succeed(&stack, "backup", request.clone()).await;
+
+    assert_eq!((&pruned["changes"]["removed"], &pruned["removed"]), (&json!(1), &json!([])), "{pruned}");
+    let kept: Vec<String> = before.into_iter().filter(|key| *key != gone).collect();
+    assert_eq!(keys(&stack).await, kept);
+    // Without the point nothing needs them.
+    execute(&stack.database_url, "SELECT recoup.drop_recovery_point('books', 'audited')").await;
+    let pruned = succeed(&stack, "backup", request).await;
+    assert_eq!(pruned["changes"]["removed"], 4, "{pruned}");
+}
+
 #[tokio::test]
 async fn prune_takes_segments_that_no_instant_needs_and_leaves_no_hole() {
     let stack = changes_stack().env("backup", "BACKUP_PITR_DAYS", "1").start().await.unwrap();
     orders(&stack).await;
     let full = base(&stack).await;
     export(&stack).await;
-    // Segments of before: their names tell their age.
     let names = keys(&stack).await;
     let chain = names[0].strip_prefix("v1/changes/").unwrap().split('/').next().unwrap().to_owned();
     for (days, name) in [
@@ -118,10 +160,7 @@ async fn prune_takes_segments_that_no_instant_needs_and_leaves_no_hole() {
         (8, "changes/00000.copy.zst.age"),
         (7, "changes/00000.copy.zst.age"),
     ] {
-        let at = recoup::archive::names::key_timestamp(OffsetDateTime::now_utc() - Duration::days(days));
-        let key = format!("v1/changes/20200101T000000Z-00000000/{:010}-{at}-00000001/{name}", 100 - days);
-        stack.s3.write(&key, b"x".to_vec()).await.unwrap();
-        stack.s3.backdate(&key, std::time::Duration::from_secs(3 * 86400)).unwrap();
+        plant(&stack, days, name).await;
     }
     let dry = succeed(&stack, "backup", json!({"action": "prune"})).await;
     assert_eq!((&dry["changes"]["removed"], &dry["changes"]["kept"]), (&json!(3), &json!(2)), "{dry}");

@@ -1,6 +1,7 @@
 //! What is captured is what was written, whatever it is and however it was written.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use stack::Stack;
 
 use super::apply::{assert_same, base, changes_stack, export, now, state_at, state_now};
 use crate::archive_stack::{every_kind_of_value, execute};
@@ -46,10 +47,14 @@ async fn for_each_table(url: &str, statement: &str) {
 
 #[tokio::test]
 async fn every_kind_of_value_in_every_kind_of_table_is_replayed_to_the_byte() {
-    let stack = changes_stack().start().await.unwrap();
-    every_kind_of_value(&stack).await;
+    values_come_back(&changes_stack().start().await.unwrap()).await;
+}
+
+/// Rewrites, halves and empties every table of every kind, in a session whose settings are hostile.
+pub async fn values_come_back(stack: &Stack) {
+    every_kind_of_value(stack).await;
     execute(&stack.database_url, CAPTURE_ALL).await;
-    let full = base(&stack).await;
+    let full = base(stack).await;
 
     let url = &stack.database_url;
     for_each_table(
@@ -58,18 +63,18 @@ async fn every_kind_of_value_in_every_kind_of_table_is_replayed_to_the_byte() {
         INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM kept ON CONFLICT DO NOTHING; DROP TABLE kept",
     )
     .await;
-    let (written, written_at) = (state_now(&stack).await, now(&stack).await);
+    let (written, written_at) = (state_now(stack).await, now(stack).await);
     for_each_table(url, "DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE random() < 0.5)")
         .await;
-    let (halved, halved_at) = (state_now(&stack).await, now(&stack).await);
-    export(&stack).await;
+    let (halved, halved_at) = (state_now(stack).await, now(stack).await);
+    export(stack).await;
     for_each_table(url, "TRUNCATE {table} CASCADE").await;
-    let emptied_at = now(&stack).await;
-    export(&stack).await;
+    let emptied_at = now(stack).await;
+    export(stack).await;
 
-    assert_same(&written, &state_at(&stack, &full, written_at).await);
-    assert_same(&halved, &state_at(&stack, &full, halved_at).await);
-    assert_same(&state_now(&stack).await, &state_at(&stack, &full, emptied_at).await);
+    assert_same(&written, &state_at(stack, &full, written_at).await);
+    assert_same(&halved, &state_at(stack, &full, halved_at).await);
+    assert_same(&state_now(stack).await, &state_at(stack, &full, emptied_at).await);
 }
 
 /// Tables whose triggers write to the table itself, before and after; keys that move; partitions between which rows
@@ -89,6 +94,10 @@ const AT_ODDS: &str = "
     CREATE TRIGGER aa AFTER INSERT ON public.items FOR EACH ROW EXECUTE FUNCTION public.after_items();
     CREATE TRIGGER zz BEFORE INSERT ON public.items FOR EACH ROW EXECUTE FUNCTION public.before_items();
     CREATE TABLE public.parents (id int PRIMARY KEY, other text);
+    CREATE TABLE public.named (
+        id int PRIMARY KEY, ended_at int, depth int, deepest int, tg_op text, tg_relid text, new_rows text, old text, new text,
+        \"row\" text, \"current\" text, was text, one text, at int, operation text, row_text text, table_id int, named text
+    );
     CREATE TABLE public.children (
         id int PRIMARY KEY, parent int REFERENCES public.parents ON DELETE CASCADE ON UPDATE CASCADE
     );
@@ -97,11 +106,14 @@ const AT_ODDS: &str = "
     CREATE TABLE public.parted_2 (note text, gone int, part int NOT NULL, id int NOT NULL);
     ALTER TABLE public.parted_2 DROP COLUMN gone;
     ALTER TABLE public.parted ATTACH PARTITION public.parted_2 FOR VALUES IN (2);
-    SELECT recoup.capture_table('public.items'), recoup.capture_table('public.parents'),
+    SELECT recoup.capture_table('public.items'), recoup.capture_table('public.parents'), recoup.capture_table('public.named'),
         recoup.capture_table('public.children'), recoup.capture_table('public.parted')";
 
 /// Each is an instant of its own.
-const WAYS: [&str; 22] = [
+const WAYS: [&str; 25] = [
+    "INSERT INTO public.named (id, ended_at, tg_op, named) VALUES (1, 7, 'x', 'y'), (2, 8, 'z', NULL)",
+    "UPDATE public.named SET id = id + 10, depth = 3, old = 'gone', row_text = '(1,2)' WHERE ended_at = 7",
+    "DELETE FROM public.named WHERE id = 2",
     "INSERT INTO public.items (id, kind, newest, note) VALUES (1, 1, true, 'a'), (2, 1, true, 'b'), (3, 2, true, 'gone')",
     "INSERT INTO public.items (id, kind, newest, note) VALUES (1, 2, true, 'again'), (4, 2, true, 'd')",
     "UPDATE public.items SET id = id + 10",
@@ -130,15 +142,19 @@ const WAYS: [&str; 22] = [
 
 #[tokio::test]
 async fn whatever_statement_wrote_it_and_whatever_triggers_did_then() {
-    let stack = changes_stack().start().await.unwrap();
+    statements_come_back(&changes_stack().start().await.unwrap(), 1).await;
+}
+
+/// Writes in each way, and brings back the state after each `every`th one, beginning with the last.
+pub async fn statements_come_back(stack: &Stack, every: usize) {
     execute(&stack.database_url, AT_ODDS).await;
-    let full = base(&stack).await;
+    let full = base(stack).await;
     let mut states = Vec::new();
     for (index, way) in WAYS.into_iter().enumerate() {
         execute(&stack.database_url, way).await;
-        states.push((way, now(&stack).await, state_now(&stack).await));
+        states.push((way, now(stack).await, state_now(stack).await));
         if index % 7 == 6 {
-            export(&stack).await;
+            export(stack).await;
         }
     }
     let merge = "MERGE INTO public.parents AS t USING (VALUES (1), (501), (8), (88)) AS s (k) ON t.id = s.k
@@ -150,12 +166,12 @@ async fn whatever_statement_wrote_it_and_whatever_triggers_did_then() {
         .unwrap();
     if version >= 150_000 {
         execute(&stack.database_url, merge).await;
-        states.push((merge, now(&stack).await, state_now(&stack).await));
+        states.push((merge, now(stack).await, state_now(stack).await));
     }
-    export(&stack).await;
-    for (way, at, state) in &states {
+    export(stack).await;
+    for (way, at, state) in states.iter().rev().step_by(every) {
         println!("{way}");
-        assert_same(state, &state_at(&stack, &full, *at).await);
+        assert_same(state, &state_at(stack, &full, *at).await);
     }
 }
 

@@ -4,25 +4,12 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
-use stack::Stack;
-use stack::lambda::FunctionConfig;
-use stack::store_gate::StoreGate;
 
 use super::old_backups::{full, ids, plant_in};
-use crate::archive_stack::{archive_stack, full_backup, succeed};
+use crate::archive_stack::{archive_stack, full_backup, gate_before_store, succeed};
 
 fn prune() -> Value {
     json!({"action": "prune", "dry_run": false, "actor": "schedule", "reason": "daily"})
-}
-
-/// The backup function, with a gate between it and the store.
-fn gate_before_store(stack: &Stack) -> StoreGate {
-    let gate = StoreGate::before(stack.s3.endpoint()).unwrap();
-    let change = |config: &mut FunctionConfig| {
-        config.environment.insert("AWS_ENDPOINT_URL_S3".to_owned(), gate.endpoint().to_owned());
-    };
-    stack.lambda.configure("backup", change).unwrap();
-    gate
 }
 
 #[tokio::test]

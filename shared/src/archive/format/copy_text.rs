@@ -11,7 +11,7 @@ const ESCAPE: &str = "has an escape that COPY does not write";
 ///
 /// # Errors
 /// Where it has more or fewer.
-pub(super) fn for_each_field(
+pub(crate) fn for_each_field(
     line: &[u8],
     columns: usize,
     mut take: impl FnMut(usize, &[u8]) -> Result<(), &'static str>,
@@ -49,7 +49,7 @@ pub(crate) fn unescaped(after_backslash: Option<&u8>) -> Result<u8, &'static str
 }
 
 /// Writes bytes of a value as COPY text.
-pub(super) fn push_escaped(value: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn push_escaped(value: &[u8], out: &mut Vec<u8>) {
     let mut rest = value;
     while let Some(at) = rest.iter().position(|byte| matches!(byte, 8..=13 | b'\\')) {
         out.extend_from_slice(&rest[..at]);

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{FORMAT_VERSION, MANIFEST, Manifest, self_proof};
+use super::{FORMAT_VERSION, FORMAT_VERSION_OLDEST, MANIFEST, Manifest, self_proof};
 use crate::archive::digest::TableDigest;
 use crate::archive::error::{ArchiveError, Damage};
 use crate::archive::names::BackupId;
@@ -30,7 +30,7 @@ impl Manifest {
         }
         let Version { format_version: version } = serde_json::from_slice(bytes)
             .map_err(|error| damaged(format!("it is not a manifest: {error}")))?;
-        if version != u64::from(FORMAT_VERSION) {
+        if !(u64::from(FORMAT_VERSION_OLDEST)..=u64::from(FORMAT_VERSION)).contains(&version) {
             let backup_id = id.to_string();
             return Err(ArchiveError::FormatUnknown { backup_id, version, known: FORMAT_VERSION });
         }
@@ -78,6 +78,7 @@ mod tests {
         Column, DatabaseTraits, Encryption, PartEntry, SchemaEntry, Snapshot, StoredObject, TableEntry,
         Totals,
     };
+    use crate::archive::store::CompositeSha256;
     use time::macros::datetime;
 
     fn object(key: &str) -> StoredObject {
@@ -95,6 +96,7 @@ mod tests {
             bytes_raw: 2,
             bytes_stored: 300,
             sha256: "11".repeat(32),
+            composite_sha256: Some(CompositeSha256::of([[1; 32], [2; 32]])),
         };
         let mut manifest = Manifest {
             format_version: FORMAT_VERSION,
@@ -188,9 +190,18 @@ mod tests {
 
     #[test]
     fn a_later_format_is_named_and_not_guessed_at() {
-        let later = Manifest { format_version: 2, ..manifest() };
+        let later = Manifest { format_version: 3, ..manifest() };
         let error = read(&later.to_bytes()).expect_err("later");
         assert_eq!(error.error_type(), "BackupFormatUnknown");
-        assert!(error.to_string().contains("version 2"), "{error}");
+        assert!(error.to_string().contains("version 3"), "{error}");
+    }
+
+    #[test]
+    fn a_manifest_of_the_first_format_says_nothing_of_pieces_and_is_read() {
+        let mut first = Manifest { format_version: 1, ..manifest() };
+        first.tables[0].parts[0].composite_sha256 = None;
+        let bytes = first.to_bytes();
+        assert!(!String::from_utf8_lossy(&bytes).contains("composite_sha256"));
+        assert_eq!(Manifest { content_sha256: String::new(), ..read(&bytes).expect("read") }, first);
     }
 }

@@ -10,6 +10,7 @@
 //! ```
 
 mod file;
+mod promises;
 pub mod self_proof;
 
 use serde::{Deserialize, Serialize};
@@ -18,9 +19,15 @@ use time::OffsetDateTime;
 use super::digest::{RowSum, TableDigest};
 use super::format::TableFormat;
 use super::schema::{ObjectKind, Phase};
+use super::store::CompositeSha256;
 
-/// The format that this version writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub use promises::Promise;
+
+/// The format that this version writes. Since 2 a part that went up in pieces says what the store keeps of it.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The oldest format that this version reads.
+pub const FORMAT_VERSION_OLDEST: u32 = 1;
 
 /// The manifest's own name in the backup's folder.
 pub const MANIFEST: &str = "manifest.json";
@@ -295,6 +302,9 @@ pub struct PartEntry {
     pub bytes_stored: u64,
     /// SHA-256 of the stored bytes, in hex.
     pub sha256: String,
+    /// What the store keeps of an object that went up in pieces; absent where it went up in one request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub composite_sha256: Option<CompositeSha256>,
 }
 
 impl PartEntry {
@@ -368,20 +378,5 @@ impl Manifest {
     pub fn statement_outside(&self, sql: &str) -> Option<&str> {
         let outside = self.schema.statements.iter().find(|statement| sql.get(statement.range()).is_none());
         outside.map(|statement| statement.name.as_str())
-    }
-
-    /// Every object that belongs to the backup besides the manifest: key and stored size.
-    pub fn objects(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.checksums().map(|(key, bytes, _)| (key, bytes))
-    }
-
-    /// The same with the SHA-256 of the stored bytes.
-    pub fn checksums(&self) -> impl Iterator<Item = (&str, u64, &str)> {
-        let singles = [&self.schema.object, &self.instructions, &self.summary]
-            .map(|object| (object.key.as_str(), object.bytes_stored, object.sha256.as_str()));
-        let parts = self.tables.iter().flat_map(|table| &table.parts);
-        singles
-            .into_iter()
-            .chain(parts.map(|part| (part.key.as_str(), part.bytes_stored, part.sha256.as_str())))
     }
 }

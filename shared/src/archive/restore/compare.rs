@@ -1,6 +1,6 @@
 //! Counts and digests of a database as it is, read as a backup reads it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -9,18 +9,24 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::super::digest::{LineDigester, TableDigest};
-use super::super::encode::Flow;
-use super::super::error::ArchiveError;
-use super::super::manifest::Manifest;
-use super::super::plan::{TablePlan, export_snapshot, plan_tables};
-use super::super::read_rows::read_rows;
-use super::super::schema::{SchemaSelection, Table};
-use super::super::selection::Rows;
-use super::super::session::open_reading;
+use super::ledger::{Entry, Ledger, Step, mark_as};
+use super::subset::Subset;
+use crate::archive::digest::{LineDigester, RowSum, TableDigest};
+use crate::archive::encode::Flow;
+use crate::archive::error::ArchiveError;
+use crate::archive::manifest::{Manifest, TableEntry};
+use crate::archive::plan::{TablePlan, export_snapshot, plan_tables};
+use crate::archive::read_rows::read_rows;
+use crate::archive::schema::{SchemaSelection, Table};
+use crate::archive::selection::Rows;
+use crate::archive::session::{open_reading, run};
+use crate::db;
 
 /// Batches of rows that wait for the thread that digests them.
 const WAITING: usize = 2;
+
+/// So many bytes of tables are proven before they are marked: some seconds of work.
+const BATCH_BYTES: u64 = 1 << 30;
 
 /// A table of the restored database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,8 +35,14 @@ pub struct RestoredTable {
     pub table: String,
     /// Rows in it.
     pub rows: u64,
-    /// Whether its digest is the backup's; a restore with a `false` fails.
-    pub digest_equal: bool,
+    /// Its digest.
+    pub digest: RowSum,
+    /// Whether that is what it has to be: the backup's, or of the rows as they were masked. A restore with a `false`
+    /// fails. Null where changes were applied, for nobody has taken a digest at that instant.
+    pub digest_equal: Option<bool>,
+    /// How many changes were applied that bore its name; absent where none could.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<u64>,
 }
 
 /// Reads every row of a database at one snapshot: tables as (schema, name), with count and sum.
@@ -119,46 +131,110 @@ async fn digest_part(
     digest.ok().flatten().ok_or_else(interrupted)
 }
 
-/// Proves that a restored database has the manifest's tables, each with its rows.
+/// What a restored database has to hold.
+pub(super) struct Expected<'a> {
+    /// How to connect to it.
+    pub(super) options: &'a PgConnectOptions,
+    /// Its name.
+    pub(super) database: &'a str,
+    /// The backup.
+    pub(super) manifest: &'a Manifest,
+    /// What was done: how rows were masked, and which tables were proven.
+    pub(super) ledger: &'a Ledger,
+    /// The tables that are wanted; none for all.
+    pub(super) subset: Option<&'a Subset>,
+    /// The tables whose rows are others than the backup's, because changes were applied: how many to each.
+    pub(super) changed: &'a BTreeMap<String, u64>,
+    /// How many connections read.
+    pub(super) connections: usize,
+}
+
+impl Expected<'_> {
+    fn restored(&self, table: String, digest: TableDigest) -> RestoredTable {
+        let changes = self.changed.get(&table).copied();
+        let digest_equal = changes.is_none().then_some(true);
+        RestoredTable { table, rows: digest.rows, digest: digest.sum, digest_equal, changes }
+    }
+
+    /// The rows that a table has to have: the backup's, or what masking made of them.
+    fn digest(&self, table: &TableEntry) -> TableDigest {
+        let mut masked = TableDigest::default();
+        for part in &table.parts {
+            match self.ledger.get(Step::Part, &part.key).and_then(|entry| entry.digest) {
+                Some(digest) => masked.add(digest),
+                None => return table.table_digest(),
+            }
+        }
+        masked
+    }
+}
+
+/// Proves that a restored database has its tables, each with its rows. Tables are marked as they are proven, so that
+/// the proof too may take several invocations.
 ///
 /// # Errors
 /// [`ArchiveError::NotEqual`] naming the tables that differ.
-pub(super) async fn prove_equal(
-    options: &PgConnectOptions,
-    database: &str,
-    manifest: &Manifest,
-    connections: usize,
-) -> Result<Vec<RestoredTable>, ArchiveError> {
-    let found = digest_database(options, &SchemaSelection::All, connections).await?;
-    let tables: Vec<RestoredTable> = manifest
-        .tables
-        .iter()
-        .map(|expected| {
-            let digest = found.get(&(expected.schema.clone(), expected.name.clone()));
-            RestoredTable {
-                table: expected.qualified_name(),
-                rows: digest.map_or(0, |digest| digest.rows),
-                digest_equal: digest == Some(&expected.table_digest()),
+pub(super) async fn prove_equal(expected: &Expected<'_>) -> Result<Vec<RestoredTable>, ArchiveError> {
+    let mut proven = Vec::new();
+    let mut different = Vec::new();
+    let mut connection = db::connect(expected.options).await?;
+    for batch in batches(expected) {
+        let of_batch: BTreeSet<(&str, &str)> =
+            batch.iter().map(|table| (table.schema.as_str(), table.name.as_str())).collect();
+        let wanted = |schema: &str, name: &str| of_batch.contains(&(schema, name));
+        let found =
+            digest_tables(expected.options, &SchemaSelection::All, wanted, expected.connections).await?;
+        let mut marks = String::new();
+        for table in batch {
+            let name = table.qualified_name();
+            let should = expected.digest(table);
+            let digest = found.get(&(table.schema.clone(), table.name.clone())).copied();
+            match digest {
+                Some(digest) if digest == should || expected.changed.contains_key(&name) => {
+                    let entry = Entry { note: None, digest: Some(digest) };
+                    marks.push_str(&mark_as(Step::Proven, &name, &entry));
+                    proven.push(expected.restored(name, digest));
+                }
+                _ => {
+                    let rows = digest.map_or(0, |digest| digest.rows);
+                    different.push(format!("{name} has {rows} rows of {} or another digest", should.rows));
+                }
             }
-        })
-        .collect();
-    let different: Vec<String> = tables
-        .iter()
-        .zip(&manifest.tables)
-        .filter(|(restored, _)| !restored.digest_equal)
-        .map(|(restored, expected)| {
-            format!(
-                "{} has {} rows of {} or another digest",
-                restored.table, restored.rows, expected.row_count
-            )
-        })
-        .collect();
-    if different.is_empty() {
-        return Ok(tables);
+        }
+        run(&mut connection, "mark the tables that are proven", &marks).await?;
     }
-    Err(ArchiveError::NotEqual {
-        database: database.to_owned(),
-        backup_id: manifest.backup_id.clone(),
-        difference: different.join("; "),
-    })
+    if !different.is_empty() {
+        return Err(ArchiveError::NotEqual {
+            database: expected.database.to_owned(),
+            backup_id: expected.manifest.backup_id.clone(),
+            difference: different.join("; "),
+        });
+    }
+    let before = expected
+        .ledger
+        .of(Step::Proven)
+        .filter_map(|(table, entry)| Some(expected.restored(table.to_owned(), entry.digest?)));
+    proven.extend(before);
+    proven.sort_by(|one, other| one.table.cmp(&other.table));
+    Ok(proven)
+}
+
+/// The tables that are not proven yet, as many at a time as have some bytes together.
+fn batches<'a>(expected: &Expected<'a>) -> Vec<Vec<&'a TableEntry>> {
+    let mut batches = vec![Vec::new()];
+    let mut bytes = 0;
+    for table in &expected.manifest.tables {
+        let is_wanted = expected.subset.is_none_or(|subset| subset.has(&table.schema, &table.name));
+        if !is_wanted || expected.ledger.has(Step::Proven, &table.qualified_name()) {
+            continue;
+        }
+        if bytes > BATCH_BYTES {
+            batches.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += table.parts.iter().map(|part| part.bytes_raw).sum::<u64>();
+        batches.last_mut().expect("one is there").push(table);
+    }
+    batches.retain(|batch| !batch.is_empty());
+    batches
 }

@@ -1,7 +1,7 @@
 //! The rows: every part through COPY into tables that have no index, no key and no trigger yet.
 //!
-//! One part is one transaction. It commits after the part's size, SHA-256, rows and digest are proven, so
-//! no row of a damaged object is ever visible.
+//! One part is one transaction. It commits, with the mark that it is done, after the part's size, SHA-256, rows and
+//! digest are proven: no row of a damaged object is ever visible, and none is loaded twice.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,96 +11,135 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::super::encode::Flow;
-use super::super::encryption::Decryption;
-use super::super::error::{ArchiveError, Damage};
-use super::super::manifest::TableEntry;
-use super::super::plan::column_list;
-use super::super::progress::Progress;
-use super::super::reading::{Backup, ReadError};
-use super::super::session::{begin_writing, quote_qualified, run};
-use super::super::store::ObjectStore;
+use super::ledger::{Entry, Ledger, Step, mark_as};
+use super::mask::{Masks, mask_rows};
+use super::subset::Subset;
+use crate::archive::digest::TableDigest;
+use crate::archive::encode::Flow;
+use crate::archive::encryption::Decryption;
+use crate::archive::error::{ArchiveError, Damage};
+use crate::archive::manifest::TableEntry;
+use crate::archive::plan::column_list;
+use crate::archive::progress::Progress;
+use crate::archive::reading::{Backup, ReadError};
+use crate::archive::session::{begin_writing, quote_qualified, run};
+use crate::archive::store::ObjectStore;
 use crate::db;
 
 /// Batches of rows that wait for Postgres.
 const WAITING: usize = 2;
 
-/// Loads every part.
-///
-/// # Errors
-/// [`ArchiveError::BackupDamaged`] naming the object, [`ArchiveError::Database`], [`ArchiveError::Store`].
-pub(super) async fn load<S: ObjectStore>(
-    options: &PgConnectOptions,
-    backup: &Arc<Backup<S>>,
-    decryption: &Decryption,
-    connections: usize,
-    progress: &Arc<Progress>,
-) -> Result<(), ArchiveError> {
-    let tables = &backup.manifest.tables;
-    let queue: VecDeque<(usize, usize)> = tables
-        .iter()
-        .enumerate()
-        .flat_map(|(table, entry)| (0..entry.parts.len()).map(move |part| (table, part)))
-        .collect();
-    let workers = connections.min(queue.len());
-    let queue = Arc::new(Mutex::new(queue));
-    let mut running: JoinSet<Result<(), ArchiveError>> = JoinSet::new();
-    for _ in 0..workers {
-        let (queue, backup, decryption) = (Arc::clone(&queue), Arc::clone(backup), decryption.clone());
-        let (options, progress) = (options.clone(), Arc::clone(progress));
-        running.spawn(async move {
-            let mut connection = db::connect(&options).await?;
-            loop {
-                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                let Some((table, part)) = next else { return Ok(()) };
-                load_part(&mut connection, &backup, &decryption, table, part).await?;
-                progress.add(backup.manifest.tables[table].parts[part].bytes_raw);
+/// What is loaded, and how.
+pub(super) struct Load<S> {
+    /// The database.
+    pub(super) options: PgConnectOptions,
+    /// The backup.
+    pub(super) backup: Arc<Backup<S>>,
+    /// What opens it.
+    pub(super) decryption: Decryption,
+    /// How personal data is masked.
+    pub(super) masks: Masks,
+}
+
+impl<S: ObjectStore> Load<S> {
+    /// Loads every part that is wanted and not there yet.
+    ///
+    /// # Errors
+    /// [`ArchiveError::BackupDamaged`] naming the object, [`ArchiveError::Database`], [`ArchiveError::Store`].
+    pub(super) async fn load(
+        self: &Arc<Self>,
+        ledger: &Ledger,
+        subset: Option<&Subset>,
+        connections: usize,
+        progress: &Arc<Progress>,
+    ) -> Result<(), ArchiveError> {
+        let mut queue = VecDeque::new();
+        for (table, entry) in self.backup.manifest.tables.iter().enumerate() {
+            if subset.is_some_and(|subset| !subset.has(&entry.schema, &entry.name)) {
+                continue;
             }
-        });
+            for (part, object) in entry.parts.iter().enumerate() {
+                if ledger.has(Step::Part, &object.key) {
+                    progress.add(object.bytes_raw);
+                } else {
+                    queue.push_back((table, part));
+                }
+            }
+        }
+        let workers = connections.min(queue.len());
+        let queue = Arc::new(Mutex::new(queue));
+        let mut running: JoinSet<Result<(), ArchiveError>> = JoinSet::new();
+        for _ in 0..workers {
+            let (queue, load, progress) = (Arc::clone(&queue), Arc::clone(self), Arc::clone(progress));
+            running.spawn(async move {
+                let mut connection = db::connect(&load.options).await?;
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some((table, part)) = next else { return Ok(()) };
+                    load.part(&mut connection, table, part).await?;
+                    progress.add(load.backup.manifest.tables[table].parts[part].bytes_raw);
+                }
+            });
+        }
+        while let Some(ended) = running.join_next().await {
+            let interrupted = |_| ArchiveError::Interrupted { operation: "load the tables".to_owned() };
+            if let Err(error) = ended.map_err(interrupted).flatten() {
+                running.shutdown().await;
+                return Err(error);
+            }
+        }
+        Ok(())
     }
-    while let Some(ended) = running.join_next().await {
-        let interrupted = |_| ArchiveError::Interrupted { operation: "load the tables".to_owned() };
-        if let Err(error) = ended.map_err(interrupted).flatten() {
-            running.shutdown().await;
-            return Err(error);
+
+    async fn part(
+        &self,
+        connection: &mut PgConnection,
+        table: usize,
+        part: usize,
+    ) -> Result<(), ArchiveError> {
+        let backup = &*self.backup;
+        let table = &backup.manifest.tables[table];
+        let part = &table.parts[part];
+        let operation = format!("load table {} from {}", table.qualified_name(), part.key);
+        let (rows_in, rows_out) = mpsc::channel(WAITING);
+        let reading = backup.read_part(table, part, &self.decryption, Some(rows_in));
+        let (read, loaded) = match self.masks.of(table) {
+            None => {
+                let entry = std::future::ready(Some(Entry::default()));
+                tokio::join!(reading, write_rows(connection, table, &part.key, &operation, rows_out, entry))
+            }
+            Some(masks) => {
+                let (masked_in, masked_out) = mpsc::channel(WAITING);
+                let masking = tokio::task::spawn_blocking(move || mask_rows(&masks, rows_out, &masked_in));
+                // Which rows these became is known when the last has been masked, and goes into their transaction.
+                let entry = async {
+                    let digest: Option<TableDigest> = masking.await.ok().flatten();
+                    digest.map(|digest| Entry { note: None, digest: Some(digest) })
+                };
+                tokio::join!(reading, write_rows(connection, table, &part.key, &operation, masked_out, entry))
+            }
+        };
+        // Where the object is damaged the load was given up for that reason; where Postgres refused the rows,
+        // reading was.
+        match (read, loaded) {
+            (Ok(()), Ok(Some(()))) => Ok(()),
+            (Err(ReadError::Damaged(reason)), _) => Err(backup.damaged(vec![Damage::new(&part.key, reason)])),
+            (_, Err(error)) => Err(error),
+            (Err(ReadError::Store(error)), _) => Err(error.into()),
+            (Err(ReadError::CutOff), _) | (Ok(()), Ok(None)) => Err(ArchiveError::Interrupted { operation }),
         }
     }
-    Ok(())
 }
 
-async fn load_part<S: ObjectStore>(
-    connection: &mut PgConnection,
-    backup: &Backup<S>,
-    decryption: &Decryption,
-    table: usize,
-    part: usize,
-) -> Result<(), ArchiveError> {
-    let table = &backup.manifest.tables[table];
-    let part = &table.parts[part];
-    let operation = format!("load table {} from {}", table.qualified_name(), part.key);
-    let (rows_in, rows_out) = mpsc::channel(WAITING);
-    let (read, loaded) = tokio::join!(
-        backup.read_part(table, part, decryption, Some(rows_in)),
-        write_rows(connection, table, &operation, rows_out),
-    );
-    // Where the object is damaged the load was given up for that reason; where Postgres refused the rows,
-    // reading was.
-    match (read, loaded) {
-        (Ok(()), Ok(Some(()))) => Ok(()),
-        (Err(ReadError::Damaged(reason)), _) => Err(backup.damaged(vec![Damage::new(&part.key, reason)])),
-        (_, Err(error)) => Err(error),
-        (Err(ReadError::Store(error)), _) => Err(error.into()),
-        (Err(ReadError::CutOff), _) | (Ok(()), Ok(None)) => Err(ArchiveError::Interrupted { operation }),
-    }
-}
-
-/// Feeds rows to a COPY and commits after `Flow::End`. `None` where the rows were cut off: then nothing is
-/// committed, and the connection is closed by whoever owns it.
+/// Feeds rows to a COPY and commits them with their mark after `Flow::End`. `None` where the rows were cut off: then
+/// nothing is committed, and the connection is closed by whoever owns it.
 async fn write_rows(
     connection: &mut PgConnection,
     table: &TableEntry,
+    key: &str,
     operation: &str,
     mut rows: mpsc::Receiver<Flow<Vec<u8>>>,
+    entry: impl Future<Output = Option<Entry>>,
 ) -> Result<Option<()>, ArchiveError> {
     begin_writing(connection).await?;
     let refused = |error: sqlx::Error| ArchiveError::database(operation, &error);
@@ -121,7 +160,8 @@ async fn write_rows(
         }
     }
     copy.finish().await.map_err(refused)?;
-    run(connection, operation, "COMMIT").await?;
+    let Some(entry) = entry.await else { return Ok(None) };
+    run(connection, operation, &format!("{} COMMIT", mark_as(Step::Part, key, &entry))).await?;
     Ok(Some(()))
 }
 

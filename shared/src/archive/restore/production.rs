@@ -1,16 +1,17 @@
 //! How production differs from the copy. It is read, and only read; where it cannot be, that is the answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use sqlx::postgres::PgConnectOptions;
 
-use super::super::digest::RowSum;
+use super::super::digest::{RowSum, TableDigest};
 use super::super::error::ArchiveError;
-use super::super::manifest::Manifest;
+use super::super::manifest::{Manifest, TableEntry};
 use super::super::schema::SchemaSelection;
-use super::compare::digest_tables;
+use super::compare::{RestoredTable, digest_tables};
+use super::order::Order;
 
 /// What is kept back of the invocation's time for its reply.
 const REPLY_TIME: Duration = Duration::from_secs(5);
@@ -43,11 +44,13 @@ pub struct TableDifference {
     pub copy_digest: Option<RowSum>,
 }
 
-/// Reads production's counts and digests and compares them with the backup's, which are the copy's. Of a backup of
-/// some tables only these are compared.
+/// Reads production's counts and digests and compares them with those of the copy's tables, `copy`. Of a backup of some
+/// tables, or a restore of some, only these are compared.
 pub async fn compare_production(
     production: &PgConnectOptions,
     manifest: &Manifest,
+    order: &Order,
+    copy: &[RestoredTable],
     connections: usize,
     deadline: SystemTime,
 ) -> Difference {
@@ -57,11 +60,24 @@ pub async fn compare_production(
         let reason = "the copy holds the rows of a window and what these refer to, and production holds more";
         return without_tables("not compared", reason.to_owned());
     }
+    if order.masking.is_some() {
+        return without_tables("not compared", "personal data in the copy is masked".to_owned());
+    }
     let unreachable = |reason| without_tables("production unreachable", reason);
     let time_left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(REPLY_TIME);
+    let digests: BTreeMap<&str, TableDigest> = copy
+        .iter()
+        .map(|table| (table.table.as_str(), TableDigest { rows: table.rows, sum: table.digest }))
+        .collect();
+    let of_copy: Vec<(&TableEntry, TableDigest)> = manifest
+        .tables
+        .iter()
+        .filter_map(|table| Some((table, *digests.get(table.qualified_name().as_str())?)))
+        .collect();
     let own: BTreeSet<(&str, &str)> =
-        manifest.tables.iter().map(|table| (table.schema.as_str(), table.name.as_str())).collect();
-    let wanted = |schema: &str, name: &str| manifest.is_everything() || own.contains(&(schema, name));
+        of_copy.iter().map(|(table, _)| (table.schema.as_str(), table.name.as_str())).collect();
+    let is_everything = manifest.is_everything() && order.tables.is_none();
+    let wanted = |schema: &str, name: &str| is_everything || own.contains(&(schema, name));
     let reading = digest_tables(production, &SchemaSelection::All, wanted, connections);
     let mut found = match tokio::time::timeout(time_left, Box::pin(reading)).await {
         Ok(Ok(found)) => found,
@@ -72,20 +88,20 @@ pub async fn compare_production(
         }
     };
     let mut tables = Vec::new();
-    for expected in &manifest.tables {
+    for (expected, digest) in of_copy {
         let there = found.remove(&(expected.schema.clone(), expected.name.clone()));
         let result = match there {
             None => "missing in production",
-            Some(digest) if digest == expected.table_digest() => "equal",
+            Some(there) if there == digest => "equal",
             Some(_) => "different",
         };
         tables.push(TableDifference {
             table: expected.qualified_name(),
             result,
             production_rows: there.map(|digest| digest.rows),
-            copy_rows: Some(expected.row_count),
+            copy_rows: Some(digest.rows),
             production_digest: there.map(|digest| digest.sum),
-            copy_digest: Some(expected.digest),
+            copy_digest: Some(digest.sum),
         });
     }
     let was_asked_for = |schema: &String| manifest.schemas.is_empty() || manifest.schemas.contains(schema);

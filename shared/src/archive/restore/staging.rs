@@ -6,13 +6,14 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
 use super::super::error::ArchiveError;
-use super::super::manifest::{DatabaseTraits, Manifest};
+use super::super::manifest::DatabaseTraits;
 use super::super::session::{quote_ident, quote_literal, run};
+use super::ledger::Ledger;
+use super::mark::Mark;
+use super::occupancy;
+use super::order::Order;
 use crate::db;
 use crate::failure::Failure;
-
-/// What every staging database's comment begins with.
-const COMMENT: &str = "recoup staging:";
 
 /// Postgres cuts names to this length.
 const NAME_BYTES_MAX: usize = 63;
@@ -46,44 +47,86 @@ pub fn check_name(database: &str) -> Result<(), ArchiveError> {
 }
 
 impl Staging {
-    /// Creates the database, alike in encoding and locale, marked as incomplete.
+    /// Creates the database, alike in encoding and locale, marked as incomplete, with the list of what is done.
     ///
     /// # Errors
     /// [`ArchiveError::StagingExists`]; `DatabaseUnavailable`; [`ArchiveError::Database`], for example where
     /// the user may not create databases.
-    pub async fn create(
-        production: &PgConnectOptions,
+    pub(super) async fn create(
+        server: &PgConnectOptions,
         database: &str,
-        restore_id: &str,
-        manifest: &Manifest,
+        order: &Order,
+        traits: &DatabaseTraits,
     ) -> Result<Self, ArchiveError> {
-        let (maintenance, mut connection) = connect_to_server(production).await?;
+        let (maintenance, mut connection) = connect_to_server(server).await?;
         // Ends with the connection.
         lock_scratch(&mut connection).await?;
-        let exists: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)")
-                .bind(database)
-                .persistent(false)
-                .fetch_one(&mut connection)
-                .await
-                .map_err(|error| ArchiveError::database("look for the target database", &error))?;
-        if exists {
+        if database_exists(&mut connection, database).await? {
             return Err(already_there(database));
         }
-        let warning = create_database(&mut connection, database, &manifest.database).await?;
-        let mut staging = Self::hold(production, maintenance, database).await?;
+        let warning = create_database(&mut connection, database, traits).await?;
+        let mut staging = Self::hold(server, maintenance, database).await?;
         staging.warnings.extend(warning);
-        let comment = format!("{COMMENT} incomplete, restore {restore_id} of backup {}", manifest.backup_id);
-        match staging.comment(&mut connection, &comment).await {
+        match staging.begin(&mut connection, order).await {
             Ok(()) => Ok(staging),
             Err(error) => Err(staging.drop_after(error).await),
         }
     }
 
+    async fn begin(&mut self, connection: &mut PgConnection, order: &Order) -> Result<(), ArchiveError> {
+        let sql = comment_sql(&self.database, &order.unfinished());
+        run(connection, &format!("mark database {}", self.database), &sql).await?;
+        Ledger::create(&mut self.session, order).await?;
+        if occupancy::occupy(&mut self.session).await? {
+            return Ok(());
+        }
+        Err(ArchiveError::Interrupted { operation: format!("fill database {}", self.database) })
+    }
+
+    /// Opens a database that a restore was filling, and keeps others from it.
+    ///
+    /// # Errors
+    /// `RestoreRuns` where another invocation fills it; `DatabaseUnavailable`,
+    /// [`ArchiveError::Database`].
+    pub async fn reopen(server: &PgConnectOptions, database: &str) -> Result<Self, ArchiveError> {
+        let options = server.clone().database(database);
+        let mut session = db::connect(&occupancy::keeper(&options)).await?;
+        if !occupancy::occupy_soon(&mut session).await? {
+            return Err(runs(database));
+        }
+        let (maintenance, _) = connect_to_server(server).await?;
+        Ok(Self { database: database.to_owned(), options, warnings: Vec::new(), maintenance, session })
+    }
+
+    /// The order of the restore that fills it, where it was written down.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Database`]; [`ArchiveError::InvalidRequest`] where another version wrote it.
+    pub async fn order(&mut self) -> Result<Option<Order>, ArchiveError> {
+        Ledger::order(&mut self.session).await
+    }
+
+    /// Opens the session that holds the database once more, after it was lost.
+    ///
+    /// # Errors
+    /// As [`Self::reopen`].
+    pub(super) async fn hold_again(&mut self) -> Result<(), ArchiveError> {
+        self.session = db::connect(&occupancy::keeper(&self.options)).await?;
+        if occupancy::occupy_soon(&mut self.session).await? {
+            return Ok(());
+        }
+        Err(runs(&self.database))
+    }
+
+    /// The session that holds the database.
+    pub(super) fn session(&mut self) -> &mut PgConnection {
+        &mut self.session
+    }
+
     /// Creates an empty database as the server makes them, for a look at what a schema should be.
     ///
     /// # Errors
-    /// As [`Self::create`].
+    /// `DatabaseUnavailable`; [`ArchiveError::Database`], for example where the user may not create databases.
     pub async fn create_empty(production: &PgConnectOptions, database: &str) -> Result<Self, ArchiveError> {
         let (maintenance, mut connection) = connect_to_server(production).await?;
         lock_scratch(&mut connection).await?;
@@ -99,7 +142,7 @@ impl Staging {
         database: &str,
     ) -> Result<Self, ArchiveError> {
         let options = production.clone().database(database);
-        let session = match db::connect(&options).await {
+        let session = match db::connect(&occupancy::keeper(&options)).await {
             Ok(session) => session,
             Err(failure) => {
                 let dropped = drop_database(&maintenance, database).await;
@@ -109,27 +152,48 @@ impl Staging {
         Ok(Self { database: database.to_owned(), options, warnings: Vec::new(), maintenance, session })
     }
 
+    /// `server_version_num` of its server, where that can be read.
+    pub fn server_version(&self) -> Option<u32> {
+        self.session.server_version_num()
+    }
+
     /// Leaves the database as it is, to whoever asked for it.
     pub async fn release(self) {
         // It is closed either way; a goodbye that does not arrive changes nothing.
         let _ = self.session.close().await;
     }
 
-    /// Replaces the comment: the database is whole.
+    /// The database is proven: the list of what was done goes, and the comment says what it is, at one moment.
     ///
     /// # Errors
     /// [`ArchiveError::Database`].
-    pub async fn mark_complete(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
-        let mut connection = db::connect(&self.maintenance).await?;
-        let state = if manifest.is_everything() { "complete" } else { "a part of a database" };
-        let comment = format!("{COMMENT} {state}, equal to backup {}", manifest.backup_id);
-        self.comment(&mut connection, &comment).await
+    pub(super) async fn finish(&mut self, mark: &Mark) -> Result<(), ArchiveError> {
+        let operation = format!("mark database {} as {mark}", self.database);
+        let events: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger)")
+            .persistent(false)
+            .fetch_one(&mut self.session)
+            .await
+            .map_err(|error| ArchiveError::database(&operation, &error))?;
+        // Event triggers of the database are not meant for this; who could make them may silence them.
+        let silence = if events { "SET LOCAL session_replication_role = 'replica';" } else { "" };
+        let sql = format!(
+            "BEGIN; SET LOCAL client_min_messages = warning; {silence}
+            DROP SCHEMA {} CASCADE;
+            {};
+            COMMIT",
+            super::ledger::SCHEMA,
+            comment_sql(&self.database, mark)
+        );
+        run(&mut self.session, &operation, &sql).await
     }
 
-    async fn comment(&self, connection: &mut PgConnection, comment: &str) -> Result<(), ArchiveError> {
-        let sql =
-            format!("COMMENT ON DATABASE {} IS {}", quote_ident(&self.database), quote_literal(comment));
-        run(connection, &format!("mark database {}", self.database), &sql).await
+    /// `error` with what remains of the database, and how it goes on.
+    pub(super) fn kept_after(&self, error: ArchiveError, restore_id: &str) -> ArchiveError {
+        let name = quote_ident(&self.database);
+        let outcome = format!(
+            "Database {name} was kept with what is done: go on with {{\"action\":\"resume\",\"restore_id\":\"{restore_id}\"}}, or drop it with DROP DATABASE {name} WITH (FORCE); production was not touched"
+        );
+        ArchiveError::CleanedUp { error: Box::new(error), outcome }
     }
 
     /// Drops the database because of `error`, and says so.
@@ -144,6 +208,33 @@ impl Staging {
     pub async fn drop_database(&self) -> Result<(), ArchiveError> {
         drop_database(&self.maintenance, &self.database).await
     }
+}
+
+fn runs(database: &str) -> ArchiveError {
+    let message = format!(
+        "go on filling database {database}: another invocation is at it; wait for its answer, and ask {{\"action\":\"status\"}} how far it is"
+    );
+    Failure::new("RestoreRuns", message).into()
+}
+
+fn comment_sql(database: &str, mark: &Mark) -> String {
+    format!("COMMENT ON DATABASE {} IS {}", quote_ident(database), quote_literal(&mark.to_string()))
+}
+
+/// Whether the server has a database of this name.
+///
+/// # Errors
+/// [`ArchiveError::Database`].
+pub(super) async fn database_exists(
+    connection: &mut PgConnection,
+    database: &str,
+) -> Result<bool, ArchiveError> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)")
+        .bind(database)
+        .persistent(false)
+        .fetch_one(connection)
+        .await
+        .map_err(|error| ArchiveError::database("look for the target database", &error))
 }
 
 async fn drop_database(maintenance: &PgConnectOptions, database: &str) -> Result<(), ArchiveError> {
@@ -203,6 +294,15 @@ async fn create_database(
         Ok(()) => return Ok(None),
         Err(ArchiveError::Database { reason, .. }) if reason.is("42P04") => {
             return Err(already_there(database));
+        }
+        Err(ArchiveError::Database { reason, .. }) if reason.is("42501") => {
+            return Err(Failure::new(
+                "PermissionDenied",
+                format!(
+                    "{operation}: the secret's user may not create databases; allow it (ALTER ROLE … CREATEDB), or give target_secret, a secret with the URL of another server where it may"
+                ),
+            )
+            .into());
         }
         // Invalid locale name, or an option that this version does not have.
         Err(ArchiveError::Database { reason, .. })

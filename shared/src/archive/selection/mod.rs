@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 
-pub use name::TableName;
+pub use name::{TableName, near};
 pub use window::Window;
 
 use catalog::{Catalog, read_columns};

@@ -5,13 +5,16 @@ use std::future::Future;
 use bytes::Bytes;
 use time::OffsetDateTime;
 
+mod composite;
 mod removal;
 mod s3;
+mod s3_reader;
 mod upload;
 
+pub use composite::CompositeSha256;
 pub use removal::{Lock, UnfinishedUpload};
 pub use s3::S3Store;
-pub use upload::{OpenUploads, PIECE_BYTES, upload_stream};
+pub use upload::{OpenUploads, PIECE_BYTES, Uploaded, upload_stream};
 
 /// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +34,10 @@ pub struct Piece {
     pub number: i32,
     /// The store's name for it.
     pub etag: Option<String>,
-    /// Its SHA-256 in base64.
-    pub sha256_base64: String,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// What a store knows of an object's content without reading it.
@@ -40,9 +45,9 @@ pub struct Piece {
 pub enum StoredChecksum {
     /// The SHA-256 of its bytes, in hex, which the store computed when they arrived.
     Sha256(String),
-    /// A checksum of the checksums of its pieces: it proves nothing without those.
-    OfPieces,
-    /// None: something else than recoup put the object there, such as a copy.
+    /// That of the checksums of its pieces, where it went up in pieces.
+    OfPieces(CompositeSha256),
+    /// None: something else than recoup put the object there, such as a copy, or the store keeps none.
     Unknown,
 }
 
@@ -69,13 +74,14 @@ pub trait ObjectStore: Send + Sync + 'static {
         body: Bytes,
     ) -> impl Future<Output = Result<Piece, StoreError>> + Send;
 
-    /// Turns the pieces into the object. Fails where the key is taken.
+    /// Turns the pieces into the object, and gives the checksum that the store keeps of it. Fails where the key is
+    /// taken.
     fn complete_upload(
         &self,
         key: &str,
         upload_id: &str,
         pieces: &[Piece],
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    ) -> impl Future<Output = Result<CompositeSha256, StoreError>> + Send;
 
     /// Gives an upload up, so that its pieces are not kept and paid for.
     fn abort_upload(&self, key: &str, upload_id: &str)

@@ -1,6 +1,9 @@
 //! S3, and what speaks its protocol.
 
+use std::time::Duration;
+
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart};
@@ -10,29 +13,55 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::{ListedObject, ObjectReader, ObjectStore, Piece, StoreError, StoreErrorKind, StoredChecksum};
+use super::s3_reader::S3Reader;
+use super::{CompositeSha256, ListedObject, ObjectStore, Piece, StoreError, StoreErrorKind, StoredChecksum};
 use crate::config::Env;
+
+/// How long a store may take to answer a request, if nothing else is configured.
+const PATIENCE_SECONDS: u64 = 30;
+
+/// How long opening a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One bucket.
 #[derive(Clone)]
 pub struct S3Store {
     pub(super) client: Client,
     pub(super) bucket: String,
+    /// How long an answer may take.
+    pub(super) patience: Duration,
 }
 
 impl S3Store {
     /// The bucket named by `BACKUP_BUCKET`; `S3_FORCE_PATH_STYLE=true` for stores without a host name for
-    /// each bucket.
+    /// each bucket. `S3_ANSWER_SECONDS` is how long the store may take to answer a request before it is asked again
+    /// (default 30).
     pub fn from_env(env: &mut Env, config: &aws_config::SdkConfig) -> Self {
         let bucket = env.required("BACKUP_BUCKET");
         let force_path_style = env.parsed("S3_FORCE_PATH_STYLE", false);
-        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(force_path_style).build();
-        Self::new(Client::from_conf(config), bucket)
+        let patience = Duration::from_secs(env.parsed("S3_ANSWER_SECONDS", PATIENCE_SECONDS).max(1));
+        // The SDK repeats what times out, and by itself it waits for an answer without end.
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(patience).build();
+        let config = aws_sdk_s3::config::Builder::from(config)
+            .force_path_style(force_path_style)
+            .timeout_config(timeouts)
+            .build();
+        Self { client: Client::from_conf(config), bucket, patience }
     }
 
     /// A bucket behind a client.
     pub fn new(client: Client, bucket: String) -> Self {
-        Self { client, bucket }
+        Self { client, bucket, patience: Duration::from_secs(PATIENCE_SECONDS) }
+    }
+
+    /// Whether the object stands with this size. Nobody else writes into the folder of a backup: what stands there was
+    /// stored by a request whose answer was lost, and which was then repeated. (Its content is the manifest's word
+    /// against the store's: this function may not read it.)
+    async fn stands(&self, key: &str, bytes: u64) -> bool {
+        let mut stands = false;
+        let listed = self.list(key, |object| stands |= object.key == key && object.bytes == bytes).await;
+        listed.is_ok() && stands
     }
 
     pub(super) fn error<E>(&self, operation: &str, key: &str, error: &SdkError<E>) -> StoreError
@@ -84,17 +113,24 @@ impl ObjectStore for S3Store {
     type Reader = S3Reader;
 
     async fn put_new(&self, key: &str, body: Bytes, sha256: [u8; 32]) -> Result<(), StoreError> {
-        self.client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .if_none_match("*")
-            .checksum_sha256(BASE64.encode(sha256))
-            .body(ByteStream::from(body))
-            .send()
-            .await
-            .map_err(|error| self.error("store", key, &error))?;
-        Ok(())
+        let bytes = body.len() as u64;
+        let answer = send_proven(|| {
+            self.client
+                .put_object()
+                .bucket(&self.bucket)
+                .key(key)
+                .if_none_match("*")
+                // A bucket with Object Lock wants to be told of the checksum in so many words.
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
+                .checksum_sha256(BASE64.encode(sha256))
+                .body(ByteStream::from(body.clone()))
+                .send()
+        });
+        match answer.await.map_err(|error| self.error("store", key, &error)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind == StoreErrorKind::Taken && self.stands(key, bytes).await => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn begin_upload(&self, key: &str) -> Result<String, StoreError> {
@@ -120,32 +156,40 @@ impl ObjectStore for S3Store {
         number: i32,
         body: Bytes,
     ) -> Result<Piece, StoreError> {
-        let sha256_base64 = BASE64.encode(Sha256::digest(&body));
-        let output = self
-            .client
-            .upload_part()
-            .bucket(&self.bucket)
-            .key(key)
-            .upload_id(upload_id)
-            .part_number(number)
-            .checksum_sha256(&sha256_base64)
-            .body(ByteStream::from(body))
-            .send()
-            .await
-            .map_err(|error| self.error("store a piece of", key, &error))?;
-        Ok(Piece { number, etag: output.e_tag, sha256_base64 })
+        let (sha256, bytes) = (Sha256::digest(&body), body.len() as u64);
+        let answer = send_proven(|| {
+            self.client
+                .upload_part()
+                .bucket(&self.bucket)
+                .key(key)
+                .upload_id(upload_id)
+                .part_number(number)
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
+                .checksum_sha256(BASE64.encode(sha256))
+                .body(ByteStream::from(body.clone()))
+                .send()
+        });
+        let output = answer.await.map_err(|error| self.error("store a piece of", key, &error))?;
+        Ok(Piece { number, etag: output.e_tag, sha256: sha256.into(), bytes })
     }
 
-    async fn complete_upload(&self, key: &str, upload_id: &str, pieces: &[Piece]) -> Result<(), StoreError> {
+    async fn complete_upload(
+        &self,
+        key: &str,
+        upload_id: &str,
+        pieces: &[Piece],
+    ) -> Result<CompositeSha256, StoreError> {
+        let composite = CompositeSha256::of(pieces.iter().map(|piece| piece.sha256));
         let parts = pieces.iter().map(|piece| {
             CompletedPart::builder()
                 .part_number(piece.number)
                 .set_e_tag(piece.etag.clone())
-                .checksum_sha256(&piece.sha256_base64)
+                .checksum_sha256(BASE64.encode(piece.sha256))
                 .build()
         });
         let upload = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
-        self.client
+        let answer = self
+            .client
             .complete_multipart_upload()
             .bucket(&self.bucket)
             .key(key)
@@ -153,21 +197,38 @@ impl ObjectStore for S3Store {
             .if_none_match("*")
             .multipart_upload(upload)
             .send()
-            .await
-            .map_err(|error| self.error("finish storing", key, &error))?;
-        Ok(())
+            .await;
+        let kept = match answer.map_err(|error| self.error("finish storing", key, &error)) {
+            Ok(output) => output.checksum_sha256.as_deref().and_then(checksum_of),
+            // Asked again, stores say that the key is taken, or that they know no such upload.
+            Err(_) if self.stands(key, pieces.iter().map(|piece| piece.bytes).sum()).await => None,
+            Err(error) => return Err(error),
+        };
+        match kept {
+            Some(StoredChecksum::OfPieces(kept)) if kept != composite => Err(StoreError::new(
+                StoreErrorKind::ChecksumMismatch,
+                format!("finish storing s3://{}/{key}", self.bucket),
+                format!("the store has checksum {kept} of what was sent with {composite}"),
+            )),
+            _ => Ok(composite),
+        }
     }
 
     async fn abort_upload(&self, key: &str, upload_id: &str) -> Result<(), StoreError> {
-        self.client
+        let answer = self
+            .client
             .abort_multipart_upload()
             .bucket(&self.bucket)
             .key(key)
             .upload_id(upload_id)
             .send()
-            .await
-            .map_err(|error| self.error("give up storing", key, &error))?;
-        Ok(())
+            .await;
+        match answer.map_err(|error| self.error("give up storing", key, &error)) {
+            Ok(_) => Ok(()),
+            // It is gone.
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn checksum(&self, key: &str) -> Result<StoredChecksum, StoreError> {
@@ -180,7 +241,8 @@ impl ObjectStore for S3Store {
             .send()
             .await
             .map_err(|error| self.error("ask for the checksum of", key, &error))?;
-        Ok(output.checksum_sha256.as_deref().map_or(StoredChecksum::Unknown, checksum_of))
+        let known = output.checksum_sha256.as_deref().and_then(checksum_of);
+        Ok(known.unwrap_or(StoredChecksum::Unknown))
     }
 
     async fn open(&self, key: &str) -> Result<S3Reader, StoreError> {
@@ -192,16 +254,7 @@ impl ObjectStore for S3Store {
             .send()
             .await
             .map_err(|error| self.error("read", key, &error))?;
-        let bytes = output.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
-        Ok(S3Reader {
-            store: self.clone(),
-            key: key.to_owned(),
-            etag: output.e_tag,
-            body: output.body,
-            bytes,
-            bytes_read: 0,
-            reopens_left: REOPENS_MAX,
-        })
+        Ok(S3Reader::new(self.clone(), key, output))
     }
 
     async fn list(&self, prefix: &str, mut visit: impl FnMut(ListedObject) + Send) -> Result<(), StoreError> {
@@ -221,85 +274,27 @@ impl ObjectStore for S3Store {
     }
 }
 
+/// Sends a body, and sends it once more where the store says that what arrived is not what was sent: the SDK repeats
+/// what the network or the store fails at, and takes this for the sender's mistake.
+async fn send_proven<T, E, F>(send: impl Fn() -> F) -> Result<T, SdkError<E>>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    F: Future<Output = Result<T, SdkError<E>>>,
+{
+    match send().await {
+        Err(error) if kind_of(error.code(), None) == StoreErrorKind::ChecksumMismatch => send().await,
+        answer => answer,
+    }
+}
+
 /// S3 writes the checksum of an upload in pieces as `<base64>-<pieces>` (Amazon S3 User Guide, "Checking object
-/// integrity").
-fn checksum_of(header: &str) -> StoredChecksum {
-    match BASE64.decode(header) {
-        Ok(digest) => StoredChecksum::Sha256(hex::encode(digest)),
-        Err(_) => StoredChecksum::OfPieces,
+/// integrity"). `None` for what is neither that nor a SHA-256.
+fn checksum_of(header: &str) -> Option<StoredChecksum> {
+    if let Ok(composite) = header.parse() {
+        return Some(StoredChecksum::OfPieces(composite));
     }
-}
-
-/// How often an answer that breaks off is asked for again, from where it broke off.
-const REOPENS_MAX: u32 = 5;
-
-/// The body of a GetObject answer, or of several where connections break.
-pub struct S3Reader {
-    store: S3Store,
-    key: String,
-    etag: Option<String>,
-    body: ByteStream,
-    bytes: u64,
-    bytes_read: u64,
-    reopens_left: u32,
-}
-
-impl S3Reader {
-    /// Asks for the rest of the same object. The SDK repeats requests, not answers that break off.
-    async fn reopen(&mut self) -> Result<(), StoreError> {
-        let output = self
-            .store
-            .client
-            .get_object()
-            .bucket(&self.store.bucket)
-            .key(&self.key)
-            .range(format!("bytes={}-", self.bytes_read))
-            .set_if_match(self.etag.clone())
-            .send()
-            .await
-            .map_err(|error| self.store.error("read the rest of", &self.key, &error))?;
-        let from_here = format!("bytes {}-", self.bytes_read);
-        if !output.content_range.is_some_and(|range| range.starts_with(&from_here)) {
-            let operation = format!("read the rest of s3://{}/{}", self.store.bucket, self.key);
-            let reason = "the store does not answer with the range that it was asked for";
-            return Err(StoreError::new(StoreErrorKind::Unavailable, operation, reason));
-        }
-        self.body = output.body;
-        Ok(())
-    }
-}
-
-impl ObjectReader for S3Reader {
-    fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
-        loop {
-            let reason = match self.body.try_next().await {
-                Ok(Some(chunk)) => {
-                    self.bytes_read += chunk.len() as u64;
-                    return Ok(Some(chunk));
-                }
-                Ok(None) if self.bytes_read >= self.bytes => return Ok(None),
-                Ok(None) => "the answer ended early".to_owned(),
-                Err(error) => DisplayErrorContext(&error).to_string(),
-            };
-            if self.reopens_left == 0 {
-                let operation = format!("read s3://{}/{}", self.store.bucket, self.key);
-                let reason = format!("{reason}, after {} of {} bytes", self.bytes_read, self.bytes);
-                return Err(StoreError::new(StoreErrorKind::Unavailable, operation, reason));
-            }
-            self.reopens_left -= 1;
-            tracing::warn!(
-                key = self.key,
-                bytes_read = self.bytes_read,
-                reason,
-                "the store's answer broke off"
-            );
-            self.reopen().await?;
-        }
-    }
+    let digest = BASE64.decode(header).ok().filter(|digest| digest.len() == 32)?;
+    Some(StoredChecksum::Sha256(hex::encode(digest)))
 }
 
 #[cfg(test)]
@@ -310,8 +305,10 @@ mod tests {
     fn a_checksum_of_pieces_is_not_taken_for_the_contents() {
         let digest = Sha256::digest(b"recoup");
         let whole = BASE64.encode(digest);
-        assert_eq!(checksum_of(&whole), StoredChecksum::Sha256(hex::encode(digest)));
-        assert_eq!(checksum_of(&format!("{whole}-3")), StoredChecksum::OfPieces);
+        assert_eq!(checksum_of(&whole), Some(StoredChecksum::Sha256(hex::encode(digest))));
+        let composite = CompositeSha256::of([digest.into()]);
+        assert_eq!(checksum_of(&composite.to_string()), Some(StoredChecksum::OfPieces(composite)));
+        assert_eq!(checksum_of("AAAAAA=="), None);
     }
 
     #[test]

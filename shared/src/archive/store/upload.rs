@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::{ObjectStore, Piece, StoreError};
+use super::{CompositeSha256, ObjectStore, Piece, StoreError};
 use crate::archive::encode::{CHUNK_BYTES, Flow};
 
 /// Size of a piece, and the largest object that goes up in one request: the least that S3 takes, since four
@@ -66,8 +66,18 @@ impl OpenUploads {
     }
 }
 
-/// Stores what comes from `chunks` as `key`. `None` where the stream was cut off: then nothing is stored,
-/// and the stage before knows why.
+/// What became of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uploaded {
+    /// One request stored it.
+    Whole,
+    /// It went up in pieces, and the store keeps this of it.
+    InPieces(CompositeSha256),
+    /// The stream was cut off: nothing is stored, and the stage before knows why.
+    CutOff,
+}
+
+/// Stores what comes from `chunks` as `key`.
 ///
 /// # Errors
 /// [`StoreError`]. Pieces that went up are left to [`OpenUploads::abort_all`].
@@ -76,13 +86,13 @@ pub async fn upload_stream(
     open: &OpenUploads,
     key: &str,
     mut chunks: mpsc::Receiver<Flow<Bytes>>,
-) -> Result<Option<()>, StoreError> {
-    let Some((first, ended)) = next_piece(open, &mut chunks).await else { return Ok(None) };
+) -> Result<Uploaded, StoreError> {
+    let Some((first, ended)) = next_piece(open, &mut chunks).await else { return Ok(Uploaded::CutOff) };
     if ended {
         let sha256 = Sha256::digest(&first).into();
         let stored = store.put_new(key, first.clone(), sha256).await;
         open.give_back(first);
-        return stored.map(Some);
+        return stored.map(|()| Uploaded::Whole);
     }
 
     let upload_id = store.begin_upload(key).await?;
@@ -105,12 +115,12 @@ pub async fn upload_stream(
         let (stored, next) = tokio::join!(travels, next_piece(open, &mut chunks));
         pieces.push(stored?);
         open.give_back(body);
-        let Some(next) = next else { return Ok(None) };
+        let Some(next) = next else { return Ok(Uploaded::CutOff) };
         ready = next;
     }
-    store.complete_upload(key, &upload_id, &pieces).await?;
+    let composite = store.complete_upload(key, &upload_id, &pieces).await?;
     open.remove(key);
-    Ok(Some(()))
+    Ok(Uploaded::InPieces(composite))
 }
 
 /// Collects up to [`PIECE_BYTES`], and says whether the stream ended with them. A chunk is never split:

@@ -1,0 +1,57 @@
+//! `{"action":"resume"}`: goes on with a restore whose invocation had no time for all of it, lost its connection, or
+//! was killed.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use recoup::archive::reading::Backup;
+use recoup::archive::restore::{Restoring, Staging, State, find_restore};
+use recoup::failure::Failure;
+use recoup::secrets::SecretStore;
+use serde::Deserialize;
+
+use crate::{Restore, RestoreReply};
+
+/// A restore that is to go on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeRequest {
+    restore_id: String,
+    target_secret: Option<String>,
+}
+
+impl<S: SecretStore + Sync> Restore<S> {
+    /// Goes on where it was.
+    pub(crate) async fn resume(
+        &self,
+        request: ResumeRequest,
+        deadline: SystemTime,
+    ) -> Result<RestoreReply, Failure> {
+        let target_secret = request.target_secret.as_deref();
+        let target = self.target(target_secret).await?;
+        let found = find_restore(&target.server, &request.restore_id).await?;
+        if found.mark.state != State::Incomplete {
+            let message = format!(
+                "resume restore {}: it is finished, in database {} ({})",
+                request.restore_id, found.database, found.mark
+            );
+            return Err(Failure::new("RestoreFinished", message));
+        }
+        let mut staging = Staging::reopen(&target.server, &found.database).await?;
+        let Some(order) = staging.order().await? else {
+            let message = format!(
+                "resume restore {}: it ended before it had written down what it is to do; drop database {} and restore again",
+                request.restore_id, found.database
+            );
+            return Err(Failure::new("RestoreNotBegun", message));
+        };
+        let id = order.backup_id.parse().map_err(Failure::invalid_request)?;
+        let backup = Arc::new(Backup::open(Arc::clone(&self.store), id).await?);
+        let identities = self.identities(&backup).await?;
+        let opening = Restoring::open(target, order, Arc::clone(&backup), &identities);
+        let restoring = Box::pin(opening).await?;
+        let (order, masks) = (restoring.order().clone(), restoring.masks().clone());
+        let outcome = Box::pin(restoring.resume(staging, deadline)).await?;
+        Box::pin(self.answer(outcome, order, &masks, &backup, target_secret, deadline)).await
+    }
+}

@@ -1,0 +1,5 @@
+-- The partitions of table $1 (a name as SQL) at any depth, as `schema.table`.
+SELECT format('%s.%s', n.nspname, c.relname)
+FROM pg_catalog.pg_partition_tree($1::regclass) AS p
+JOIN pg_catalog.pg_class AS c ON c.oid = p.relid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

@@ -1,0 +1,231 @@
+//! Restores that take more than one invocation: out of time, killed, cut off.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stack::Stack;
+
+use crate::archive_stack::{
+    archive_stack, assert_same_dump, databases_like, drop_database, dump, execute, fail, full_backup,
+    succeed, target, texts,
+};
+
+/// Rows for a COPY of some length, and indexes that take as long as they are told to.
+fn slow(seconds_per_index: f64) -> String {
+    let pause = seconds_per_index / 1000.0;
+    format!(
+        "CREATE TABLE bulk (a int, b text);
+        INSERT INTO bulk SELECT i, repeat(md5(i::text), 6) FROM generate_series(1, 200000) AS i;
+        CREATE FUNCTION pause(a int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT a';
+        CREATE TABLE one AS SELECT i AS a FROM generate_series(1, 1000) AS i;
+        CREATE TABLE two AS SELECT i AS a FROM generate_series(1, 1000) AS i;
+        CREATE TABLE three AS SELECT i AS a FROM generate_series(1, 1000) AS i;
+        CREATE INDEX one_paused ON one (pause(a));
+        CREATE INDEX two_paused ON two (pause(a));
+        CREATE INDEX three_paused ON three (pause(a));
+        CREATE SEQUENCE counted; SELECT setval('counted', 4711);
+        CREATE MATERIALIZED VIEW sums AS SELECT sum(a) AS sum FROM bulk;
+        CREATE OR REPLACE FUNCTION pause(a int) RETURNS int LANGUAGE plpgsql IMMUTABLE
+            AS 'BEGIN PERFORM pg_catalog.pg_sleep({pause}); RETURN a; END';"
+    )
+}
+
+fn restore(copy: &str) -> Value {
+    json!({"action": "backup_restore", "backup_id": "latest", "target_database": copy})
+}
+
+#[tokio::test]
+async fn a_restore_that_takes_longer_than_an_invocation_is_handed_on_and_ends_equal() {
+    // Twenty seconds are kept back to hand over in: two are left to work.
+    let stack = archive_stack().timeout("restore", Duration::from_secs(22)).start().await.unwrap();
+    execute(&stack.database_url, &slow(3.0)).await;
+    let before = dump(&stack, &stack.database_url).await;
+    full_backup(&stack).await;
+    let copy = target("handed_on");
+
+    let mut reply = succeed(&stack, "restore", restore(&copy)).await;
+    let restore_id = reply["restore_id"].clone();
+    let mut invocations = 1;
+    while reply["status"] == "in_progress" {
+        assert_eq!((&reply["restore_id"], &reply["target_database"]), (&restore_id, &json!(copy)), "{reply}");
+        assert_eq!(reply["next"], json!({"action": "resume", "restore_id": restore_id}));
+        let status = json!({"action": "status", "restore_id": restore_id});
+        let status = succeed(&stack, "restore", status).await;
+        assert_eq!((&status["status"], &status["next"]), (&json!("waiting"), &reply["next"]), "{status}");
+        assert_eq!(status["progress"]["bytes_loaded"], reply["progress"]["bytes_loaded"]);
+        assert!(invocations < 20, "{reply}");
+        invocations += 1;
+        reply = succeed(&stack, "restore", reply["next"].clone()).await;
+    }
+
+    assert!(invocations > 2, "{invocations}: {reply}");
+    assert_eq!(reply["status"], "completed", "{reply}");
+    assert!(reply["elapsed_seconds"].as_f64().unwrap() > 4.0, "{reply}");
+    assert_same_dump(&before, &dump(&stack, &stack.postgres.url_of(&copy)).await);
+    let status = json!({"action": "status", "restore_id": restore_id});
+    let status = succeed(&stack, "restore", status).await;
+    assert_eq!((&status["status"], &status["fit_for"]), (&json!("completed"), &json!(["promote", "merge"])));
+    let (error_type, message) =
+        fail(&stack, "restore", json!({"action": "resume", "restore_id": restore_id})).await;
+    assert_eq!(error_type, "RestoreFinished", "{message}");
+    drop_database(&stack, &copy).await;
+}
+
+/// Waits until a session of the copy runs what `pattern` matches, or `done` says that there will be none.
+async fn until_query(stack: &Stack, copy: &str, pattern: &str, done: &std::sync::atomic::AtomicBool) -> bool {
+    for _ in 0..6000 {
+        let seen: bool = sqlx::query_scalar(
+            "SELECT EXISTS (
+                SELECT FROM pg_stat_activity WHERE datname = $1 AND state = 'active' AND query ~ $2
+            )",
+        )
+        .bind(copy)
+        .bind(pattern)
+        .fetch_one(&stack.pool)
+        .await
+        .unwrap();
+        if seen {
+            return true;
+        }
+        if done.load(std::sync::atomic::Ordering::Relaxed) {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("no query like {pattern} in the copy");
+}
+
+/// Invokes, and kills the function when its copy runs what `pattern` matches. The reply where it came to its end.
+async fn killed_at(stack: &Stack, payload: Value, copy: &str, pattern: &str) -> Option<Value> {
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let invoking = async {
+        let reply = stack.invoke("restore", payload).await.unwrap();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        reply
+    };
+    let killing = async {
+        if until_query(stack, copy, pattern, &done).await {
+            stack.lambda.kill("restore").unwrap();
+        }
+    };
+    let (reply, ()) = tokio::join!(invoking, killing);
+    if reply.payload["status"] == "completed" {
+        return Some(reply.payload);
+    }
+    let error_type = reply.payload["errorType"].as_str().unwrap_or_default().to_owned();
+    assert!(
+        reply.function_error.is_some() && !error_type.starts_with("Restore"),
+        "{pattern}: {}",
+        reply.payload
+    );
+    None
+}
+
+#[tokio::test]
+async fn a_restore_that_is_killed_in_every_phase_goes_on_and_ends_equal() {
+    let stack = archive_stack().start().await.unwrap();
+    execute(&stack.database_url, &slow(0.5)).await;
+    let before = dump(&stack, &stack.database_url).await;
+    full_backup(&stack).await;
+    let copy = target("kills");
+
+    assert_eq!(killed_at(&stack, restore(&copy), &copy, "COPY .*bulk").await, None);
+    let comment =
+        format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'");
+    let comment = texts(stack.postgres.url(), &comment).await.remove(0);
+    let restore_id = comment.split_once(", restore ").unwrap().1.split(',').next().unwrap();
+    let resume = json!({"action": "resume", "restore_id": restore_id});
+    for pattern in ["COPY .*bulk", "one_paused", "two_paused", "^COPY \\(SELECT"] {
+        assert_eq!(killed_at(&stack, resume.clone(), &copy, pattern).await, None, "{pattern}");
+    }
+    let reply = succeed(&stack, "restore", resume).await;
+
+    assert_eq!(reply["status"], "completed", "{reply}");
+    assert_same_dump(&before, &dump(&stack, &stack.postgres.url_of(&copy)).await);
+    drop_database(&stack, &copy).await;
+}
+
+#[tokio::test]
+async fn two_invocations_do_not_fill_one_database_and_an_index_may_take_longer_than_either() {
+    let stack = archive_stack()
+        .instances("restore", 2)
+        .timeout("restore", Duration::from_secs(22))
+        .start()
+        .await
+        .unwrap();
+    execute(&stack.database_url, &slow(5.0)).await;
+    let before = dump(&stack, &stack.database_url).await;
+    full_backup(&stack).await;
+    let copy = target("twice");
+    let first = succeed(&stack, "restore", restore(&copy)).await;
+    assert_eq!(first["status"], "in_progress", "{first}");
+
+    let (one, other) = tokio::join!(
+        stack.invoke("restore", first["next"].clone()),
+        stack.invoke("restore", first["next"].clone())
+    );
+
+    // One of them had it; the other said so, or came after it.
+    let errors: Vec<Value> = [one, other]
+        .into_iter()
+        .map(|reply| reply.unwrap().payload["errorType"].clone())
+        .filter(|e| !e.is_null())
+        .collect();
+    assert!(errors.iter().all(|error| error == "RestoreRuns" || error == "RestoreFinished"), "{errors:?}");
+    let mut reply = first;
+    for _ in 0..20 {
+        if reply["status"] != "in_progress" {
+            break;
+        }
+        let answered = stack.invoke("restore", reply["next"].clone()).await.unwrap();
+        match answered.payload["errorType"].as_str() {
+            Some("RestoreFinished") => break,
+            Some(other) => panic!("{other}: {}", answered.payload),
+            None => reply = answered.payload,
+        }
+    }
+    assert_same_dump(&before, &dump(&stack, &stack.postgres.url_of(&copy)).await);
+    drop_database(&stack, &copy).await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_cut_again_and_again_keeps_what_is_done() {
+    let stack = archive_stack().start().await.unwrap();
+    execute(&stack.database_url, &slow(0.2)).await;
+    let before = dump(&stack, &stack.database_url).await;
+    full_backup(&stack).await;
+    let copy = target("cut_again");
+
+    // Every session that loads is cut, for as long as somebody tries.
+    let cutting = async {
+        for _ in 0..100_000 {
+            let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND query ~ 'COPY .*bulk'";
+            let _: i64 = sqlx::query_scalar(sql).bind(&copy).fetch_one(&stack.pool).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let (error_type, message) = tokio::select! {
+        failed = fail(&stack, "restore", restore(&copy)) => failed,
+        () = cutting => panic!("the restore did not give up"),
+    };
+
+    assert_eq!(error_type, "DatabaseUnavailable", "{message}");
+    assert!(message.contains("was kept with what is done: go on with {\"action\":\"resume\""), "{message}");
+    assert_eq!(databases_like(&stack, &copy).await, [copy.as_str()]);
+    let (_, rest) = message.split_once("\"restore_id\":\"").unwrap();
+    let (restore_id, _) = rest.split_once('"').unwrap();
+    let reply = succeed(&stack, "restore", json!({"action": "resume", "restore_id": restore_id})).await;
+    assert_eq!(reply["status"], "completed", "{reply}");
+    assert_same_dump(&before, &dump(&stack, &stack.postgres.url_of(&copy)).await);
+    drop_database(&stack, &copy).await;
+}
+
+#[tokio::test]
+async fn what_nobody_began_is_not_found() {
+    let stack = archive_stack().start().await.unwrap();
+    for action in ["resume", "status"] {
+        let unknown = json!({"action": action, "restore_id": "20200101T000000Z-restore-00000000"});
+        let (error_type, message) = fail(&stack, "restore", unknown).await;
+        assert_eq!(error_type, "RestoreNotFound", "{message}");
+    }
+}
