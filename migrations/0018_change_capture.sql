@@ -83,8 +83,11 @@ create table recoup.change_segments (
     status          text        not null,
     snapshot        pg_snapshot not null,
     taken_at        timestamptz not null,
-    -- The highest id that had been given out just before the snapshot: transactions that began after it have higher ones.
+    -- The highest id that had been given out just before the snapshot.
     last_id         bigint      not null,
+    -- The transaction that wrote this row, and so began after last_id was read: later ones have changes with higher ids
+    -- alone. The snapshot does not tell that: a transaction at or above its xmax may have begun long before.
+    written_xid     xid8        not null default pg_current_xact_id(),
     content_sha256  text        not null,
     row_count       bigint      not null,
     file_size_bytes bigint      not null,
