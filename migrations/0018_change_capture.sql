@@ -85,9 +85,6 @@ create table recoup.change_segments (
     taken_at        timestamptz not null,
     -- The highest id that had been given out just before the snapshot.
     last_id         bigint      not null,
-    -- The transaction that wrote this row, and so began after last_id was read: later ones have changes with higher ids
-    -- alone. The snapshot does not tell that: a transaction at or above its xmax may have begun long before.
-    written_xid     xid8        not null default pg_current_xact_id(),
     content_sha256  text        not null,
     row_count       bigint      not null,
     file_size_bytes bigint      not null,
@@ -96,6 +93,9 @@ create table recoup.change_segments (
     -- What the captured tables' definitions come down to; null where a later segment has it.
     definitions     jsonb,
     exported_at     timestamptz not null default clock_timestamp(),
+    -- The transaction that wrote this row, and so began after last_id was read: later ones have changes with higher ids
+    -- alone. The snapshot does not tell that: a transaction at or above its xmax may have begun long before.
+    written_xid     xid8        not null default pg_current_xact_id(),
     constraint change_segments_key primary key (segment_id),
     constraint change_segments_place unique (chain, sequence),
     constraint change_segments_status check (status in ('pending', 'sealed'))
