@@ -150,7 +150,7 @@ impl Receiver {
         let count = "select coalesce(sum((xpath('/row/rows/text()', query_to_xml(
                 format('select count(*) as rows from recoup.%I', tablename), false, true, '')))[1]::text::bigint), 0)::bigint
             from pg_tables
-            where schemaname = 'recoup' and tablename not in ('webhook_events', 'audit_log')";
+            where schemaname = 'recoup' and tablename not in ('webhook_events', 'audit_log', 'row_changes')";
         sqlx::query_scalar(count).fetch_one(&self.stack.pool).await.expect("a count")
     }
 
