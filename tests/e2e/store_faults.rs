@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stack::Stack;
 use stack::lambda::FunctionConfig;
-use stack::s3::REGION;
 use stack::store_gate::{Fault, StoreGate, operation};
 
 use crate::archive_stack::{archive_stack, execute, fail, full_backup, id_of, succeed};
@@ -55,7 +54,9 @@ async fn store(stack: &Stack, gate: &StoreGate, bucket: &str) -> S3Store {
     let credentials =
         aws_sdk_s3::config::Credentials::new(&key.id, &key.secret, None, None, "a test of the store");
     let aws = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .region(aws_sdk_s3::config::Region::new(REGION))
+        // What the SDK allows itself of repetitions is one allowance a process for a service and region: the cases
+        // that always fail would use up that of the others.
+        .region(aws_sdk_s3::config::Region::new(bucket.to_owned()))
         .credentials_provider(credentials)
         .endpoint_url(gate.endpoint())
         .load()
