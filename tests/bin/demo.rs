@@ -7,7 +7,6 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sqlx::postgres::PgPool;
 use stack::records::Records;
 use stack::shop::{Shop, Tally};
 use stack::stripe::{DeliveryStats, Faults};
@@ -54,7 +53,7 @@ async fn tell() -> Result<bool> {
 
     step(3, "A full backup: aws lambda invoke --function-name backup --payload '{\"backup_type\":\"full\"}'");
     let clock = Instant::now();
-    let backup = invoke(&stack, "backup", json!({"backup_type": "full", "label": "demo"})).await?;
+    let backup = stack.succeed("backup", json!({"backup_type": "full", "label": "demo"})).await?;
     line(&format!(
         "{} rows of {} tables, {} bytes, encrypted, in {}",
         backup["record_count"],
@@ -64,7 +63,7 @@ async fn tell() -> Result<bool> {
     ));
     line(&format!("s3://{}/v1/backups/{}/", stack.bucket, text(&backup["backup_id"])));
     let clock = Instant::now();
-    invoke(&stack, "verify", json!({"action": "full", "backup_id": backup["backup_id"]})).await?;
+    stack.succeed("verify", json!({"action": "full", "backup_id": backup["backup_id"]})).await?;
     line(&format!(
         "verify read every byte of it back, decrypted, counted and compared: whole ({})",
         seconds(clock)
@@ -76,8 +75,8 @@ async fn tell() -> Result<bool> {
     let before = Records::read(&stack.pool).await?;
 
     step(5, "03:00. The database is dropped");
-    let database = drop_database(&stack).await?;
-    let answer = invoke(&stack, "reconcile", json!({"action": "events"})).await;
+    let database = stack.drop_database().await?;
+    let answer = stack.succeed("reconcile", json!({"action": "events"})).await;
     line(&format!("drop database {database}"));
     line(&format!(
         "what a function says of it: {}",
@@ -87,7 +86,7 @@ async fn tell() -> Result<bool> {
     step(6, "Restore, from the bucket and the key alone");
     let clock = Instant::now();
     let request = json!({"action": "backup_restore", "backup_id": "latest", "target_database": database});
-    let restored = invoke(&stack, "restore", request).await?;
+    let restored = stack.succeed("restore", request).await?;
     let tables = restored["tables"].as_array().map_or(0, Vec::len);
     line(&format!("{tables} tables rebuilt, every digest equal to the backup's, in {}", seconds(clock)));
     let middle = Records::read(&stack.pool).await?;
@@ -97,7 +96,7 @@ async fn tell() -> Result<bool> {
 
     step(7, "Reconcile: what happened since the backup, Stripe still knows");
     let clock = Instant::now();
-    let events = invoke(&stack, "reconcile", json!({"action": "events", "dry_run": false})).await?;
+    let events = stack.succeed("reconcile", json!({"action": "events", "dry_run": false})).await?;
     line(&format!(
         "{} events listed, {} were missing, {} applied, {} of them failed, in {}",
         events["listed"],
@@ -138,29 +137,6 @@ fn say_what_was_sold(tally: &Tally, deliveries: &DeliveryStats) {
         "so far {} deliveries, {} of them doubles, {} tried again after no success",
         deliveries.attempts, deliveries.duplicated, deliveries.failed_attempts
     ));
-}
-
-async fn invoke(stack: &Stack, function: &str, payload: Value) -> Result<Value> {
-    let reply = stack.invoke(function, payload).await?;
-    if reply.function_error.is_none() {
-        return Ok(reply.payload);
-    }
-    let (kind, message) = (text(&reply.payload["errorType"]), text(&reply.payload["errorMessage"]));
-    Err(Error::failed("invoke a function", &format!("{function} answered {kind}: {message}")))
-}
-
-/// Drops the database that the functions work on, whoever is connected; gives its name.
-async fn drop_database(stack: &Stack) -> Result<String> {
-    let name: String = sqlx::query_scalar("select current_database()::text")
-        .fetch_one(&stack.pool)
-        .await
-        .map_err(Error::database("ask for the database's name"))?;
-    let admin = PgPool::connect(stack.postgres.url()).await.map_err(Error::database("connect to drop"))?;
-    sqlx::query(sqlx::AssertSqlSafe(format!("drop database \"{name}\" with (force)")))
-        .execute(&admin)
-        .await
-        .map_err(Error::database("drop the database"))?;
-    Ok(name)
 }
 
 /// Both sides of each table and currency, side by side; `true` where all are equal.

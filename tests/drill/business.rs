@@ -14,7 +14,6 @@ use stack::{Error, Result, Stack};
 use tokio::task::JoinHandle;
 
 use crate::application::{self, COMMITTING};
-use crate::invoke;
 use crate::model::{Recorded, Recorder};
 
 const WRITERS: u64 = 4;
@@ -68,8 +67,8 @@ impl Business {
         let stack = Arc::new(stack);
         let shop =
             Shop::open(&stack.stripe, seed).map_err(|refusal| Error::failed("open the shop", &refusal))?;
-        invoke(&stack, "backup", json!({"backup_type": "changes"})).await?;
-        invoke(&stack, "backup", json!({"backup_type": "full"})).await?;
+        stack.succeed("backup", json!({"backup_type": "changes"})).await?;
+        stack.succeed("backup", json!({"backup_type": "full"})).await?;
         let recorder = Recorder::connect(&stack.database_url).await?;
         let over = Arc::new(AtomicBool::new(false));
         let writers = (0..WRITERS)
@@ -103,7 +102,7 @@ impl Business {
             if instants.len() == wanted / 2 {
                 let stack = Arc::clone(&self.stack);
                 second = Some(tokio::spawn(async move {
-                    invoke(&stack, "backup", json!({"backup_type": "full"})).await
+                    stack.succeed("backup", json!({"backup_type": "full"})).await
                 }));
             }
         }
@@ -111,7 +110,7 @@ impl Business {
             second.await.map_err(|error| Error::failed("take the second backup", &error))??;
         }
         tokio::time::sleep(Duration::from_millis(self.random.random_range(0..400))).await;
-        let database = drop_database(&self.stack).await?;
+        let database = self.stack.drop_database().await?;
         // Stripe would go on sending for days: it may wait until somebody is there again.
         self.stack.stripe.pause_deliveries();
         self.over.store(true, Ordering::Relaxed);
@@ -146,7 +145,7 @@ async fn sell(mut shop: Shop, over: Arc<AtomicBool>) -> Result<u32> {
 async fn export(stack: Arc<Stack>, seed: u64, over: Arc<AtomicBool>) -> u32 {
     let mut random = StdRng::seed_from_u64(!seed);
     let mut exports = 0;
-    let changes = || invoke(&stack, "backup", json!({"backup_type": "changes"}));
+    let changes = || stack.succeed("backup", json!({"backup_type": "changes"}));
     while !over.load(Ordering::Relaxed) {
         if random.random_bool(0.2) {
             let (one, other) = tokio::join!(changes(), changes());
@@ -178,16 +177,4 @@ async fn operate(url: String, over: Arc<AtomicBool>) -> u32 {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     points
-}
-
-async fn drop_database(stack: &Stack) -> Result<String> {
-    let dropped = async {
-        let name: String =
-            sqlx::query_scalar("select current_database()::text").fetch_one(&stack.pool).await?;
-        let mut admin = PgConnection::connect(stack.postgres.url()).await?;
-        let statement = format!("drop database \"{name}\" with (force)");
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut admin).await?;
-        Ok(name)
-    };
-    dropped.await.map_err(Error::database("drop the database"))
 }

@@ -69,16 +69,3 @@ fn options() -> Result<(usize, u64)> {
     }
     Ok((instants.max(4), seed))
 }
-
-/// Answers of functions; what is no success is an error with the function's own words.
-pub async fn invoke(stack: &Stack, function: &str, payload: serde_json::Value) -> Result<serde_json::Value> {
-    let reply = stack.invoke(function, payload).await?;
-    if reply.function_error.is_none() {
-        return Ok(reply.payload);
-    }
-    let word = |field: &str| reply.payload[field].as_str().unwrap_or_default().to_owned();
-    Err(Error::failed(
-        format!("invoke {function}"),
-        &format!("{}: {}", word("errorType"), word("errorMessage")),
-    ))
-}

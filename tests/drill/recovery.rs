@@ -14,7 +14,6 @@ use stack::{Error, Result, Stack};
 use time::format_description::well_known::Rfc3339;
 
 use crate::business::Lost;
-use crate::invoke;
 use crate::model::{Recorded, differences, held_in};
 
 /// What is between the last export and the loss is lost: not more of the instants than this.
@@ -86,7 +85,7 @@ async fn restore(lost: &Lost, recorded: &Recorded) -> Result<String> {
 /// Goes on as long as the function hands over.
 async fn until_completed(stack: &Stack, mut request: Value) -> Result<Value> {
     loop {
-        let reply = invoke(stack, "restore", request).await?;
+        let reply = stack.succeed("restore", request).await?;
         if reply["status"] != "in_progress" {
             return Ok(reply);
         }
@@ -118,14 +117,14 @@ pub async fn go_live(lost: &Lost) -> Result<()> {
         "action": "promote", "mode": "swap", "target_database": copy, "dry_run": false, "actor": "drill",
         "reason": "the database was lost",
     });
-    invoke(stack, "restore", promote).await?;
+    stack.succeed("restore", promote).await?;
     stack.stripe.resume_deliveries();
     stack
         .stripe
         .settle(Duration::from_secs(300))
         .await
         .map_err(|error| Error::failed("wait for Stripe's deliveries", &error))?;
-    invoke(stack, "reconcile", json!({"action": "events", "dry_run": false})).await?;
+    stack.succeed("reconcile", json!({"action": "events", "dry_run": false})).await?;
     let seconds = clock.elapsed().as_secs_f64();
     let found = Records::read(&stack.pool).await?;
     let expected = undisturbed(stack).await?;
@@ -133,8 +132,8 @@ pub async fn go_live(lost: &Lost) -> Result<()> {
     if !differences.is_empty() || expected.money != found.money {
         return Err(Error::failed("bring back what Stripe knows", &differences.join("\n   ")));
     }
-    invoke(stack, "verify", json!({"action": "database"})).await?;
-    invoke(stack, "verify", json!({"action": "changes"})).await?;
+    stack.succeed("verify", json!({"action": "database"})).await?;
+    stack.succeed("verify", json!({"action": "changes"})).await?;
     println!(
         "   live again as of {}, {seconds:.1} s after the loss was found; what Stripe knows is as if nothing had happened",
         reply["target_time"].as_str().unwrap_or_default()

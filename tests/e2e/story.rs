@@ -1,7 +1,6 @@
 //! The promise: the database is lost at some moment, and everything comes back.
 
 use serde_json::json;
-use sqlx::PgPool;
 use stack::Stack;
 use stack::records::Records;
 use stack::shop::Shop;
@@ -39,15 +38,6 @@ async fn sorted_dump(stack: &Stack, database_url: &str) -> String {
     sorted.join("\n")
 }
 
-async fn drop_database(stack: &Stack) -> String {
-    let name: String =
-        sqlx::query_scalar("select current_database()::text").fetch_one(&stack.pool).await.expect("a name");
-    let admin = PgPool::connect(stack.postgres.url()).await.expect("the server");
-    let statement = format!("drop database \"{name}\" with (force)");
-    sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&admin).await.expect("dropped");
-    name
-}
-
 #[tokio::test]
 async fn after_a_drop_restore_and_reconcile_bring_every_row_back() {
     let stack = eager().start().await.expect("a stack");
@@ -69,7 +59,7 @@ async fn after_a_drop_restore_and_reconcile_bring_every_row_back() {
     sell(&stack, &mut shop, 40).await;
     let before = records_of(&stack).await;
 
-    let name = drop_database(&stack).await;
+    let name = stack.drop_database().await.expect("dropped");
     let request = json!({"action": "backup_restore", "backup_id": "latest", "target_database": name});
     let restored = succeeded(stack.invoke("restore", request).await.expect("invoked"));
     assert!(restored["tables"].as_array().expect("tables").len() > 10, "{restored}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use age::secrecy::ExposeSecret;
 use serde_json::Value;
 use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
 use crate::contract::{Contract, SigningSecrets, put_secrets};
@@ -257,6 +258,36 @@ impl Stack {
     /// Invokes a function and waits for its answer.
     pub async fn invoke(&self, function: &str, payload: Value) -> Result<Reply> {
         self.lambda.invoke(function, &payload).await
+    }
+
+    /// The same of which no less than success will do.
+    ///
+    /// # Errors
+    /// As [`Self::invoke`]; what the function itself says.
+    pub async fn succeed(&self, function: &str, payload: Value) -> Result<Value> {
+        let reply = self.invoke(function, payload).await?;
+        if reply.function_error.is_none() {
+            return Ok(reply.payload);
+        }
+        let word = |field: &str| reply.payload[field].as_str().unwrap_or_default();
+        let (kind, message) = (word("errorType"), word("errorMessage"));
+        Err(Error::failed(format!("invoke {function}"), &format!("{kind}: {message}")))
+    }
+
+    /// Drops the database that the functions work on, whoever is connected; gives its name.
+    ///
+    /// # Errors
+    /// Postgres' own.
+    pub async fn drop_database(&self) -> Result<String> {
+        let dropped = async {
+            let name: String =
+                sqlx::query_scalar("select current_database()::text").fetch_one(&self.pool).await?;
+            let mut admin = PgConnection::connect(self.postgres.url()).await?;
+            let statement = format!("drop database \"{name}\" with (force)");
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut admin).await?;
+            Ok(name)
+        };
+        dropped.await.map_err(Error::database("drop the database"))
     }
 
     /// The environment for programs that are to talk to this stack: the addresses by names of their own, and what

@@ -15,11 +15,17 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use stack::{Stack, StackBuilder};
 use time::OffsetDateTime;
 
-use crate::archive_stack::{archive_stack, drop_copy, full_backup, id_of, restore_copy, succeed};
+use crate::archive_stack::{archive_stack, drop_copy, execute, full_backup, id_of, restore_copy, succeed};
 
 /// A stack whose changes are exported when a test says so.
 pub fn changes_stack() -> StackBuilder {
     archive_stack().env("backup", "BACKUP_CHANGES_KEEP_HOURS", "0")
+}
+
+/// Makes the smallest table there is, and captures it.
+pub async fn captured_orders(stack: &Stack) {
+    let sql = "CREATE TABLE public.orders (id int PRIMARY KEY); SELECT recoup.capture_table('public.orders')";
+    execute(&stack.database_url, sql).await;
 }
 
 /// Exports what changed.

@@ -5,7 +5,9 @@ use serde_json::json;
 use stack::Stack;
 use time::{Duration, OffsetDateTime};
 
-use super::apply::{assert_same, base, changes_stack, export, now, plan, state_at, state_now};
+use super::apply::{
+    assert_same, base, captured_orders, changes_stack, export, now, plan, state_at, state_now,
+};
 use crate::archive_stack::{execute, full_backup, id_of, succeed};
 
 async fn refused(stack: &Stack, full: &str, target: OffsetDateTime) -> ChangesError {
@@ -69,11 +71,7 @@ async fn a_definition_that_changed_is_a_barrier_from_the_last_export_to_the_next
 #[tokio::test]
 async fn a_full_backup_right_after_a_change_of_definition_is_enough() {
     let stack = changes_stack().start().await.unwrap();
-    execute(
-        &stack.database_url,
-        "CREATE TABLE public.orders (id int PRIMARY KEY); SELECT recoup.capture_table('public.orders')",
-    )
-    .await;
+    captured_orders(&stack).await;
     base(&stack).await;
     // A row of before, with one column, is in the same segment as those of after: the backup shows it already.
     execute(&stack.database_url, "INSERT INTO public.orders VALUES (7)").await;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stack::Stack;
 use time::{Duration, OffsetDateTime};
 
-use super::apply::{base, changes_stack, export, now, plan};
+use super::apply::{base, captured_orders, changes_stack, export, now, plan};
 use crate::archive_stack::{execute, fail, succeed};
 use crate::pruning::old_backups::{self, plant_in};
 
@@ -13,18 +13,10 @@ async fn keys(stack: &Stack) -> Vec<String> {
     objects.into_iter().map(|object| object.key).collect()
 }
 
-async fn orders(stack: &Stack) {
-    execute(
-        &stack.database_url,
-        "CREATE TABLE public.orders (id int PRIMARY KEY); SELECT recoup.capture_table('public.orders')",
-    )
-    .await;
-}
-
 #[tokio::test]
 async fn one_changed_byte_a_missing_object_and_a_stranger_are_named() {
     let stack = changes_stack().start().await.unwrap();
-    orders(&stack).await;
+    captured_orders(&stack).await;
     base(&stack).await;
     for id in [1, 2] {
         execute(
@@ -149,7 +141,7 @@ async fn prune_leaves_what_leads_from_a_backup_to_a_recovery_point() {
 #[tokio::test]
 async fn prune_takes_segments_that_no_instant_needs_and_leaves_no_hole() {
     let stack = changes_stack().env("backup", "BACKUP_PITR_DAYS", "1").start().await.unwrap();
-    orders(&stack).await;
+    captured_orders(&stack).await;
     let full = base(&stack).await;
     export(&stack).await;
     let names = keys(&stack).await;

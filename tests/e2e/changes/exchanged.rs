@@ -3,17 +3,13 @@
 use recoup::changes::{ChangesError, SegmentId, SegmentManifest};
 use serde_json::json;
 
-use super::apply::{base, changes_stack, export, now, plan};
+use super::apply::{base, captured_orders, changes_stack, export, now, plan};
 use crate::archive_stack::{execute, fail, succeed};
 
 #[tokio::test]
 async fn a_segment_in_anothers_place_is_not_the_one_that_the_next_follows() {
     let stack = changes_stack().start().await.unwrap();
-    execute(
-        &stack.database_url,
-        "CREATE TABLE public.orders (id int PRIMARY KEY); SELECT recoup.capture_table('public.orders')",
-    )
-    .await;
+    captured_orders(&stack).await;
     let full = base(&stack).await;
     execute(&stack.database_url, "INSERT INTO public.orders VALUES (1)").await;
     let exported = export(&stack).await;

@@ -4,17 +4,15 @@ use http::Method;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
-use super::apply::{assert_same, base, changes_of, changes_stack, export, now, plan, state_at, state_now};
+use super::apply::{
+    assert_same, base, captured_orders, changes_of, changes_stack, export, now, plan, state_at, state_now,
+};
 use crate::archive_stack::{archive_stack, execute, gate_before_store, succeed};
 
 #[tokio::test]
 async fn what_is_committed_while_a_segment_is_stored_is_not_removed_with_it() {
     let stack = changes_stack().start().await.unwrap();
-    execute(
-        &stack.database_url,
-        "CREATE TABLE public.orders (id int PRIMARY KEY); SELECT recoup.capture_table('public.orders')",
-    )
-    .await;
+    captured_orders(&stack).await;
     let full = base(&stack).await;
     // Its change has the lower id, and the segment's snapshot does not see it.
     let mut late = PgConnection::connect(&stack.database_url).await.unwrap();
@@ -40,11 +38,7 @@ async fn what_is_committed_while_a_segment_is_stored_is_not_removed_with_it() {
 #[tokio::test]
 async fn what_stays_for_the_keep_window_is_not_exported_again() {
     let stack = archive_stack().env("backup", "BACKUP_CHANGES_KEEP_HOURS", "1").start().await.unwrap();
-    execute(
-        &stack.database_url,
-        "CREATE TABLE public.orders (id int PRIMARY KEY); SELECT recoup.capture_table('public.orders')",
-    )
-    .await;
+    captured_orders(&stack).await;
     let full = base(&stack).await;
     // As long as it is open, each export looks at all ids since it began.
     let mut long = PgConnection::connect(&stack.database_url).await.unwrap();
