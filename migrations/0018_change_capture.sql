@@ -250,7 +250,9 @@ begin
 end
 $$;
 
--- Begins to capture a table. Waits for transactions that write it, and until it commits, writers wait for it.
+-- Begins to capture a table. Waits for transactions that write it, and until it commits, writers wait for it. What a
+-- statement puts there is written statement by statement, which is quick where one changes many rows; for our own
+-- tables row by row, since one statement names many of them for an event and changes a row in few.
 create function recoup.capture_table(
     target         regclass,
     read_at_export text[]  default '{}',
@@ -265,6 +267,7 @@ declare
     table_id  integer;
     settings  text;
     put       text;
+    put_text  text;
     ended     text;
     key_moved text;
 begin
@@ -328,6 +331,29 @@ begin
     end if;$part$,
         table_id
     );
+    if ours then
+        put := 'for each row';
+        put_text := format(
+            $part$    if deepest operator(pg_catalog.>) depth then
+        execute recoup.capture_current(tg_relid, %1$s, true) using ended_at, new;
+    else
+        insert into recoup.row_changes (at, table_id, operation, row_text)
+        values (ended_at, %1$s, pg_catalog.left(tg_op, 1), %2$s);
+    end if;$part$,
+            table_id, recoup.capture_row_text(target, 'new', read_at_export)
+        );
+    else
+        put := 'referencing new table as new_rows for each statement';
+        put_text := format(
+            $part$    if deepest operator(pg_catalog.>) depth then
+        execute recoup.capture_current(tg_relid, %1$s, false) using ended_at;
+    else
+        insert into recoup.row_changes (at, table_id, operation, row_text)
+        select ended_at, %1$s, pg_catalog.left(tg_op, 1), %2$s from new_rows as other;
+    end if;$part$,
+            table_id, recoup.capture_row_text(target, 'other', read_at_export)
+        );
+    end if;
     execute format(
         $function$create function recoup.capture_%1$s() returns trigger
 language plpgsql security definer
@@ -335,17 +361,12 @@ language plpgsql security definer
 as $capture$
 #variable_conflict use_variable
 %3$s
-    if deepest operator(pg_catalog.>) depth then
-        execute recoup.capture_current(tg_relid, %1$s, false) using ended_at;
-    else
-        insert into recoup.row_changes (at, table_id, operation, row_text)
-        select ended_at, %1$s, pg_catalog.left(tg_op, 1), %4$s from new_rows as other;
-    end if;
+%4$s
     return null;
 end
 $capture$
 $function$,
-        table_id, settings, ended, recoup.capture_row_text(target, 'other', read_at_export)
+        table_id, settings, ended, put_text
     );
     -- What is no more is written row by row: so that of one statement it comes before what it puts there, a key of one
     -- row may be another's afterwards.
@@ -371,9 +392,13 @@ $function$,
         table_id, settings || E'\nset TimeZone = ''UTC''', ended, recoup.capture_row_text(target, 'old', read_at_export)
     );
     execute format('revoke all on function recoup.capture_%1$s(), recoup.capture_gone_%1$s() from public', table_id);
-    put := 'create trigger %I after %s on %s referencing new table as new_rows for each statement execute function recoup.capture_%s()';
-    execute format(put, 'recoup_capture_insert', 'insert', target, table_id);
-    execute format(put, 'recoup_capture_update', 'update', target, table_id);
+    execute (
+        select string_agg(format(
+            'create trigger recoup_capture_%1$s after %1$s on %2$s %3$s execute function recoup.capture_%4$s()',
+            operation, target, put, table_id
+        ), '; ')
+        from unnest(array['insert', 'update']) as operation
+    );
     execute format(
         'create trigger recoup_capture_truncate after truncate on %s for each statement execute function recoup.capture_gone_%s()',
         target, table_id

@@ -95,6 +95,14 @@ async fn until_query(stack: &Stack, copy: &str, pattern: &str, done: &std::sync:
     panic!("no query like {pattern} in the copy");
 }
 
+/// Which restore fills the database, as its comment tells.
+async fn restore_of(stack: &Stack, copy: &str) -> String {
+    let comment =
+        format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'");
+    let comment = texts(stack.postgres.url(), &comment).await.remove(0);
+    comment.split_once(", restore ").unwrap().1.split(',').next().unwrap().to_owned()
+}
+
 /// Invokes, and kills the function when its copy runs what `pattern` matches. The reply where it came to its end.
 async fn killed_at(stack: &Stack, payload: Value, copy: &str, pattern: &str) -> Option<Value> {
     let done = std::sync::atomic::AtomicBool::new(false);
@@ -130,11 +138,7 @@ async fn a_restore_that_is_killed_in_every_phase_goes_on_and_ends_equal() {
     let copy = target("kills");
 
     assert_eq!(killed_at(&stack, restore(&copy), &copy, "COPY .*bulk").await, None);
-    let comment =
-        format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'");
-    let comment = texts(stack.postgres.url(), &comment).await.remove(0);
-    let restore_id = comment.split_once(", restore ").unwrap().1.split(',').next().unwrap();
-    let resume = json!({"action": "resume", "restore_id": restore_id});
+    let resume = json!({"action": "resume", "restore_id": restore_of(&stack, &copy).await});
     for pattern in ["COPY .*bulk", "one_paused", "two_paused", "^COPY \\(SELECT"] {
         assert_eq!(killed_at(&stack, resume.clone(), &copy, pattern).await, None, "{pattern}");
     }
@@ -173,10 +177,7 @@ async fn two_invocations_do_not_fill_one_database_and_an_index_may_take_longer_t
         .collect();
     assert!(errors.iter().all(|error| error == "RestoreRuns" || error == "RestoreFinished"), "{errors:?}");
     let mut reply = first;
-    for _ in 0..20 {
-        if reply["status"] != "in_progress" {
-            break;
-        }
+    while reply["status"] == "in_progress" {
         let answered = stack.invoke("restore", reply["next"].clone()).await.unwrap();
         match answered.payload["errorType"].as_str() {
             Some("RestoreFinished") => break,
@@ -185,6 +186,31 @@ async fn two_invocations_do_not_fill_one_database_and_an_index_may_take_longer_t
         }
     }
     assert_same_dump(&before, &dump(&stack, &stack.postgres.url_of(&copy)).await);
+    drop_database(&stack, &copy).await;
+}
+
+#[tokio::test]
+async fn who_waits_while_another_invocation_ends_the_restore_is_told_that_it_is_finished() {
+    let stack = archive_stack().instances("restore", 2).start().await.unwrap();
+    execute(&stack.database_url, &slow(0.5)).await;
+    full_backup(&stack).await;
+    let copy = target("waited");
+    assert_eq!(killed_at(&stack, restore(&copy), &copy, "one_paused").await, None);
+    let resume = json!({"action": "resume", "restore_id": restore_of(&stack, &copy).await});
+
+    let (one, other) = tokio::join!(
+        stack.invoke("restore", resume.clone()),
+        stack.invoke("restore", resume.clone())
+    );
+
+    let (mut done, mut refused) = (one.unwrap().payload, other.unwrap().payload);
+    if done["status"] != "completed" {
+        std::mem::swap(&mut done, &mut refused);
+    }
+    assert_eq!(done["status"], "completed", "{done}\n{refused}");
+    // Where the first takes long, the other does not wait for its end.
+    let error_type = refused["errorType"].as_str().unwrap_or_default();
+    assert!(["RestoreFinished", "RestoreRuns"].contains(&error_type), "{refused}");
     drop_database(&stack, &copy).await;
 }
 

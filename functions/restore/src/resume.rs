@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use recoup::archive::reading::Backup;
-use recoup::archive::restore::{Restoring, Staging, State, find_restore};
+use recoup::archive::restore::{Found, Restoring, Staging, State, find_restore};
 use recoup::failure::Failure;
 use recoup::secrets::SecretStore;
 use serde::Deserialize;
@@ -31,14 +31,15 @@ impl<S: SecretStore + Sync> Restore<S> {
         let target = self.target(target_secret).await?;
         let found = find_restore(&target.server, &request.restore_id).await?;
         if found.mark.state != State::Incomplete {
-            let message = format!(
-                "resume restore {}: it is finished, in database {} ({})",
-                request.restore_id, found.database, found.mark
-            );
-            return Err(Failure::new("RestoreFinished", message));
+            return Err(finished(&request.restore_id, &found));
         }
         let mut staging = Staging::reopen(&target.server, &found.database).await?;
         let Some(order) = staging.order().await? else {
+            // Another invocation may have finished it while this one waited for the database.
+            let found = find_restore(&target.server, &request.restore_id).await?;
+            if found.mark.state != State::Incomplete {
+                return Err(finished(&request.restore_id, &found));
+            }
             let message = format!(
                 "resume restore {}: it ended before it had written down what it is to do; drop database {} and restore again",
                 request.restore_id, found.database
@@ -54,4 +55,12 @@ impl<S: SecretStore + Sync> Restore<S> {
         let outcome = Box::pin(restoring.resume(staging, deadline)).await?;
         Box::pin(self.answer(outcome, order, &masks, &backup, target_secret, deadline)).await
     }
+}
+
+fn finished(restore_id: &str, found: &Found) -> Failure {
+    let message = format!(
+        "resume restore {restore_id}: it is finished, in database {} ({})",
+        found.database, found.mark
+    );
+    Failure::new("RestoreFinished", message)
 }
