@@ -287,6 +287,9 @@ begin
         raise exception 'capture table %: it is no table that keeps rows', target
             using errcode = 'wrong_object_type', hint = 'Name a table of a schema.';
     end if;
+    if ours and relation.relkind = 'p' then
+        raise exception 'capture table % row by row: it has partitions', target using errcode = 'feature_not_supported';
+    end if;
     if relation.inherits then
         raise exception 'capture table %: it inherits from a table, or a table inherits from it', target
             using errcode = 'feature_not_supported', hint = 'Make it a partitioned table, or leave it to the full backups.';

@@ -20,17 +20,22 @@ pub struct Inserts {
 impl Inserts {
     /// Makes the table. `bodies` are inserted in turn.
     pub async fn prepare(stack: &Stack, pool: &PgPool, bodies: Vec<String>) -> Result<Inserts> {
+        sqlx::raw_sql(
+            "create schema bench; create table bench.inserts (id text primary key, payload text not null)",
+        )
+        .execute(pool)
+        .await?;
+        Inserts::again(stack, bodies)
+    }
+
+    /// The same with the table that is there.
+    pub fn again(stack: &Stack, bodies: Vec<String>) -> Result<Inserts> {
         let program = stack.postgres.bin_dir()?.join("pgbench");
         if !program.is_file() {
             return Err(
                 format!("{} is missing; install Postgres' own client programs", program.display()).into()
             );
         }
-        sqlx::raw_sql(
-            "create schema bench; create table bench.inserts (id text primary key, payload text not null)",
-        )
-        .execute(pool)
-        .await?;
         let scripts = tempfile::tempdir()?;
         for number in 0..bodies.len() {
             let script = format!(

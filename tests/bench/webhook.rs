@@ -33,6 +33,27 @@ const CLIENTS: usize = 16;
 const DOORS: &str = "ours takes events through the Lambda Runtime API, an instance a client; sync-engine over HTTP with kept \
      connections, one Node process for all clients, as such a receiver is deployed";
 
+/// What is taken from the tables, one after the other, to see what it costs.
+const RULES: [(&str, &str, &str); 2] = [
+    ("uncaptured", "capture", "select recoup.release_table(relation) from recoup.captured"),
+    (
+        "unconstrained",
+        "capture, foreign keys and checks",
+        "do $$
+        declare
+            rule record;
+        begin
+            for rule in
+                select conrelid::regclass as relation, conname from pg_constraint
+                where connamespace = 'recoup'::regnamespace and contype in ('f', 'c')
+            loop
+                execute format('alter table %s drop constraint %I', rule.relation, rule.conname);
+            end loop;
+        end
+        $$",
+    ),
+];
+
 /// What every run needs.
 struct Bench {
     effort: Effort,
@@ -63,7 +84,8 @@ pub async fn measure(figures: &mut Figures, effort: Effort) -> Result<()> {
     cold_start::measure(figures, &bench.binary, &bench.environment, secrets, bench.effort.starts).await?;
     bench.round_trips(figures).await?;
     bench.against_peers(figures).await?;
-    bench.growth(figures).await
+    bench.growth(figures).await?;
+    bench.share_of_the_rules(figures).await
 }
 
 impl Bench {
@@ -259,6 +281,36 @@ impl Bench {
         figures.median("webhook_growth", ">= 0.8", "ratio", peer, ratios);
         if rows < 10_000_000 {
             figures.say("webhook_growth is meant for 10 million rows: run with ARGS='--rows 10_000_000'");
+        }
+        Ok(())
+    }
+
+    /// What of the statements' time the database's own rules take: the same statements on tables whose changes are not
+    /// captured, and then on such as have no foreign key and no check either. It spoils the database, and comes last.
+    async fn share_of_the_rules(&mut self, figures: &mut Figures) -> Result<()> {
+        let Effort { runs, run_seconds, .. } = self.effort;
+        let inserts = Inserts::again(&self.stack, self.mix.bodies(8))?;
+        for (name, without, sql) in RULES {
+            sqlx::raw_sql(sql).execute(&self.pool).await?;
+            for (clients, count) in [("c1", 1), ("c16", CLIENTS)] {
+                let mut bare = self.bare(count).await?;
+                let _ = self.run_bare(&mut bare, 1).await?;
+                let mut ratios = Vec::new();
+                let mut rates = Vec::new();
+                for _ in 0..runs {
+                    let rate = self.run_bare(&mut bare, run_seconds).await?.rate();
+                    ratios.push(rate / inserts.run(count, run_seconds).await?);
+                    rates.push(rate);
+                }
+                let words = format!("the statements alone without {without}: {:.0} events/s", median(&rates));
+                figures.median(
+                    &format!("webhook_{clients}_bare_{name}_vs_insert"),
+                    "",
+                    "ratio",
+                    words,
+                    ratios,
+                );
+            }
         }
         Ok(())
     }

@@ -198,10 +198,8 @@ async fn who_waits_while_another_invocation_ends_the_restore_is_told_that_it_is_
     assert_eq!(killed_at(&stack, restore(&copy), &copy, "one_paused").await, None);
     let resume = json!({"action": "resume", "restore_id": restore_of(&stack, &copy).await});
 
-    let (one, other) = tokio::join!(
-        stack.invoke("restore", resume.clone()),
-        stack.invoke("restore", resume.clone())
-    );
+    let (one, other) =
+        tokio::join!(stack.invoke("restore", resume.clone()), stack.invoke("restore", resume.clone()));
 
     let (mut done, mut refused) = (one.unwrap().payload, other.unwrap().payload);
     if done["status"] != "completed" {

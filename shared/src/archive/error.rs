@@ -330,11 +330,6 @@ impl DatabaseReason {
         self.error_type() == "DatabaseRefused"
     }
 
-    /// Whether it was not the server that refused, but the connection that failed.
-    pub fn is_connection(&self) -> bool {
-        self.sqlstate.is_none()
-    }
-
     fn error_type(&self) -> &'static str {
         match self.sqlstate.as_deref() {
             None => "DatabaseUnavailable",

@@ -78,7 +78,7 @@ pub async fn carry(
     for statement in statements {
         match run(connection, "give the copy what production has", statement).await {
             Ok(()) => {}
-            Err(ArchiveError::Database { reason, .. }) if !reason.is_connection() => {
+            Err(ArchiveError::Database { reason, .. }) if !reason.is_lost() => {
                 refused.push(format!("not carried over, run it as a role that may: {statement}; {reason}"));
             }
             Err(error) => return Err(error.into()),

@@ -106,8 +106,7 @@ const AT_ODDS: &str = "
     CREATE TABLE public.parted_2 (note text, gone int, part int NOT NULL, id int NOT NULL);
     ALTER TABLE public.parted_2 DROP COLUMN gone;
     ALTER TABLE public.parted ATTACH PARTITION public.parted_2 FOR VALUES IN (2);
-    SELECT recoup.capture_table('public.items'), recoup.capture_table('public.parents'), recoup.capture_table('public.named'),
-        recoup.capture_table('public.children'), recoup.capture_table('public.parted')";
+    SELECT recoup.capture_table('public.parted')";
 
 /// Each is an instant of its own.
 const WAYS: [&str; 25] = [
@@ -140,14 +139,33 @@ const WAYS: [&str; 25] = [
     "TRUNCATE public.parted_1",
 ];
 
+/// How the tables without partitions are captured.
+#[derive(Clone, Copy)]
+pub enum Captured {
+    /// As an application's: puts statement by statement.
+    ByStatement,
+    /// As our own: row by row.
+    ByRow,
+}
+
 #[tokio::test]
 async fn whatever_statement_wrote_it_and_whatever_triggers_did_then() {
-    statements_come_back(&changes_stack().start().await.unwrap(), 1).await;
+    statements_come_back(&changes_stack().start().await.unwrap(), 1, Captured::ByStatement).await;
+}
+
+#[tokio::test]
+async fn the_same_where_capture_is_row_by_row() {
+    statements_come_back(&changes_stack().start().await.unwrap(), 1, Captured::ByRow).await;
 }
 
 /// Writes in each way, and brings back the state after each `every`th one, beginning with the last.
-pub async fn statements_come_back(stack: &Stack, every: usize) {
+pub async fn statements_come_back(stack: &Stack, every: usize, captured: Captured) {
     execute(&stack.database_url, AT_ODDS).await;
+    let ours = matches!(captured, Captured::ByRow);
+    for table in ["items", "parents", "named", "children"] {
+        let capture = format!("SELECT recoup.capture_table('public.{table}', '{{}}', {ours})");
+        execute(&stack.database_url, &capture).await;
+    }
     let full = base(stack).await;
     let mut states = Vec::new();
     for (index, way) in WAYS.into_iter().enumerate() {

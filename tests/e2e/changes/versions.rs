@@ -4,7 +4,7 @@ use serde_json::json;
 use stack::postgres::Major;
 
 use super::apply::changes_stack;
-use super::exact::{statements_come_back, values_come_back};
+use super::exact::{Captured, statements_come_back, values_come_back};
 use crate::archive_stack::succeed;
 
 /// Of the ways to write, the states after so many are compared: each needs a restore.
@@ -12,7 +12,7 @@ const EVERY: usize = 8;
 
 async fn changes_come_back_on(major: Major) {
     let stack = changes_stack().major(major).start().await.unwrap();
-    statements_come_back(&stack, EVERY).await;
+    statements_come_back(&stack, EVERY, Captured::ByStatement).await;
     succeed(&stack, "verify", json!({"action": "changes"})).await;
     let stack = changes_stack().major(major).start().await.unwrap();
     values_come_back(&stack).await;
