@@ -1,8 +1,9 @@
 //! A restore of one database, against `pg_restore` of `pg_dump`'s archives of it, in the same run.
 //!
-//! Both begin with an empty database on the same server and end with keys, indexes and constraints. Ours also makes the
-//! database, reads each object's checksums, and proves every digest; how long it takes without that proof is said too,
-//! for `pg_restore` proves nothing.
+//! Both begin with an empty database on the same server and end with keys, indexes, constraints and the planner's
+//! statistics, for which `pg_restore` is followed by `vacuumdb --analyze-only -j2`. Ours also makes the database, reads each
+//! object's checksums, and proves every digest; how long it takes without that proof is said too, for `pg_restore` proves
+//! nothing.
 
 use std::path::Path;
 use std::time::Instant;
@@ -37,7 +38,7 @@ pub async fn measure(figures: &mut Figures, effort: &Effort) -> Result<()> {
     pg_dump(&stack, &["--format=custom"], &custom).await?;
     pg_dump(&stack, &["--format=directory", "--jobs=2"], &folder).await?;
 
-    let (mut ours, mut with_proof) = (Vec::new(), Vec::new());
+    let (mut ours, mut with_proof, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     let (mut of_custom, mut of_folder) = (Vec::new(), Vec::new());
     for run in 0..runs {
         let copy = format!("recoup_bench_{run}");
@@ -49,6 +50,7 @@ pub async fn measure(figures: &mut Figures, effort: &Effort) -> Result<()> {
         let elapsed = seconds(&reply.payload["elapsed_seconds"])?;
         with_proof.push(elapsed);
         ours.push(elapsed - seconds(&reply.payload["phases"]["proof_seconds"])?);
+        rows.push(seconds(&reply.payload["phases"]["rows_seconds"])?);
         drop_database(&stack, &copy).await?;
         of_custom.push(pg_restore(&stack, &custom).await?);
         of_folder.push(pg_restore(&stack, &folder).await?);
@@ -57,9 +59,10 @@ pub async fn measure(figures: &mut Figures, effort: &Effort) -> Result<()> {
         [("restore_vs_pg_restore", "-Fc", &of_custom), ("restore_vs_pg_restore_fd", "-Fd", &of_folder)]
     {
         let words = format!(
-            "pg_restore -j2 of {peer}: {:.2} s; ours {:.2} s, {:.2} s with the proof of every row",
+            "pg_restore -j2 of {peer}, vacuumdb: {:.2} s; ours {:.2} s, of which {:.2} s the rows; {:.2} s with the proof of each",
             median(walls),
             median(&ours),
+            median(&rows),
             median(&with_proof)
         );
         figures.median(
@@ -94,6 +97,8 @@ async fn pg_restore(stack: &Stack, file: &Path) -> Result<f64> {
     let program = stack.postgres.bin_dir()?.join("pg_restore");
     let url = stack.postgres.url_of(COPY);
     run(Command::new(program).args(["--jobs=2", "--exit-on-error", "--dbname", &url]).arg(file)).await?;
+    let program = stack.postgres.bin_dir()?.join("vacuumdb");
+    run(Command::new(program).args(["--analyze-only", "--jobs=2", "--quiet", "--dbname", &url])).await?;
     let seconds = started.elapsed().as_secs_f64();
     drop_database(stack, COPY).await?;
     Ok(seconds)

@@ -236,24 +236,6 @@ impl Definitions<'_> {
         }
         Ok(warnings)
     }
-
-    /// Statistics for the planner.
-    ///
-    /// # Errors
-    /// [`ArchiveError::Database`].
-    pub(super) async fn analyze(&self) -> Result<(), ArchiveError> {
-        if self.ledger.has(Step::Analyzed, "") {
-            return Ok(());
-        }
-        let mut connection = connect(self.options).await?;
-        // With its mark in one query, as everything else: an index on an expression may make it long.
-        run(
-            &mut connection,
-            "analyze the restored database",
-            &format!("ANALYZE; {}", mark(Step::Analyzed, "")),
-        )
-        .await
-    }
 }
 
 /// Marks a statement as one that is not run; `why` is empty where nobody misses it.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 
+use super::analyze::analyze;
 use super::compare::{self, RestoredTable};
 use super::definitions::Definitions;
 use super::ledger::{Ledger, Step};
@@ -303,7 +304,7 @@ impl<S: ObjectStore> Restoring<S> {
         definitions.set_sequences().await?;
         definitions.after_data(self.target.connections).await?;
         let mut warnings = definitions.ownership().await?;
-        definitions.analyze().await?;
+        analyze(options, &ledger, self.target.connections).await?;
         let mut changed = BTreeMap::new();
         if let Some(replaying) = &replaying {
             warnings.extend(replaying.sequences().await?);

@@ -5,6 +5,7 @@
 //! is committed with its mark. So a restore that its invocation has no time for, or that is killed, goes on where
 //! it was. What fails for good drops the database; what only lost its connection keeps it and says how to go on.
 
+mod analyze;
 mod compare;
 mod definitions;
 mod engine;
