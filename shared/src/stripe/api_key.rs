@@ -80,6 +80,9 @@ mod tests {
         let failure = key("sk_live_51Hsecret1234").check_mode(false, "shop/stripe").expect_err("refused");
         assert_eq!(failure.error_type(), "StripeKeyOfOtherMode");
         let text = failure.to_string();
-        assert!(text.contains("sk_live_…1234") && text.contains("shop/stripe") && !text.contains("51H"), "{text}");
+        assert!(
+            text.contains("sk_live_…1234") && text.contains("shop/stripe") && !text.contains("51H"),
+            "{text}"
+        );
     }
 }

@@ -74,6 +74,11 @@ impl Client {
         Self::new(base, key, Duration::from_secs(30), 5)
     }
 
+    /// A client that repeats what may pass, so many attempts of that length.
+    pub fn hasty(base: impl Into<String>, key: ApiKey, attempt_timeout: Duration, attempts: u32) -> Self {
+        Self::new(base, key, attempt_timeout, attempts)
+    }
+
     fn new(base: impl Into<String>, key: ApiKey, attempt_timeout: Duration, attempts: u32) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -185,8 +190,9 @@ impl Client {
         asked: Asked<'_>,
         idempotency_key: Option<&str>,
     ) -> Result<Request<Full<Bytes>>, StripeError> {
-        let mut bearer = HeaderValue::try_from(self.key.bearer())
-            .map_err(|_| self.key_refused(StatusCode::UNAUTHORIZED, "not a key".to_owned(), path_and_query))?;
+        let mut bearer = HeaderValue::try_from(self.key.bearer()).map_err(|_| {
+            self.key_refused(StatusCode::UNAUTHORIZED, "not a key".to_owned(), path_and_query)
+        })?;
         bearer.set_sensitive(true);
         let mut request = Request::builder()
             .method(method)
@@ -252,7 +258,13 @@ impl Client {
 
     fn key_refused(&self, status: StatusCode, code: String, path_and_query: &str) -> StripeError {
         let path = path_and_query.split('?').next().unwrap_or_default().to_owned();
-        StripeError::KeyRefused { status, code, key: self.key.masked(), path, secret: self.secret.to_string() }
+        StripeError::KeyRefused {
+            status,
+            code,
+            key: self.key.masked(),
+            path,
+            secret: self.secret.to_string(),
+        }
     }
 }
 
@@ -260,7 +272,8 @@ impl Client {
 /// it may know in part; what happened before, all.
 fn answer(body: Bytes, headers: &HeaderMap, took: Duration) -> Answer {
     let ours = OffsetDateTime::from(SystemTime::now());
-    let stripes = headers.get(DATE).and_then(|date| OffsetDateTime::parse(date.to_str().ok()?, &Rfc2822).ok());
+    let stripes =
+        headers.get(DATE).and_then(|date| OffsetDateTime::parse(date.to_str().ok()?, &Rfc2822).ok());
     let earliest = stripes.unwrap_or(ours) - took;
     let knows_until = OffsetDateTime::from_unix_timestamp(earliest.unix_timestamp() - 1).unwrap_or(earliest);
     let ahead_seconds = stripes.map_or(0, |stripes| (ours - stripes).whole_seconds());

@@ -173,11 +173,10 @@ mod tests {
         let pace = pace(true, 100);
         let now = Instant::now();
         let charge = |id: &str| pace.reserve(endpoint("GET", &format!("/v1/charges/{id}")), now) - now;
-        assert_eq!((charge("ch_1"), charge("ch_2"), charge("ch_3")), (
-            Duration::ZERO,
-            Duration::from_millis(40),
-            Duration::from_millis(80)
-        ));
+        assert_eq!(
+            (charge("ch_1"), charge("ch_2"), charge("ch_3")),
+            (Duration::ZERO, Duration::from_millis(40), Duration::from_millis(80))
+        );
         let other = pace.reserve(endpoint("GET", "/v1/refunds"), now) - now;
         assert_eq!(other, Duration::from_millis(10));
         let posted = pace.reserve(endpoint("POST", "/v1/charges/ch_9"), now) - now;
