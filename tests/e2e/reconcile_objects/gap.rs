@@ -37,9 +37,6 @@ async fn events_that_were_lost_are_applied_and_every_row_is_as_if_nothing_had_be
     let request = json!({"action": "events", "dry_run": false});
     let reply = succeeded(stack.invoke("reconcile", request).await.expect("invoked"));
     assert!(reply["applied"].as_i64() > Some(50), "{reply}");
-    succeeded(
-        stack.invoke("reconcile", json!({"action": "retry", "dry_run": false})).await.expect("invoked"),
-    );
     // Those of connected accounts are told to their own list, which the platform's does not have.
     let mut expected = expected;
     let mut found = rows(&stack.pool, &[]).await;
