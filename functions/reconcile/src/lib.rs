@@ -2,10 +2,13 @@
 //!
 //! `events`: Stripe's event list of a window against the inbox. What is missing, or stored and failed, goes through
 //! the same code as a webhook, and so ends in the same rows. `retry`: what failed and is due, and what only Stripe
-//! can settle. Dry by default.
+//! can settle. `objects`: Stripe's objects as they are now against the rows, in both directions, for what no event says
+//! any more. Dry by default.
 
 mod events;
+mod finding;
 mod listing;
+mod objects;
 mod request;
 mod retry;
 
@@ -18,12 +21,11 @@ use recoup::events::receive::{Accounts, Rules};
 use recoup::failure::Failure;
 use recoup::invocation::Operation;
 use recoup::secrets::{self, SecretStore};
-use recoup::stripe::{API_BASE, Client};
+use recoup::stripe::{API_BASE, ApiKey, Client, Share};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-pub use crate::events::Finding;
 use crate::request::Action;
 pub use crate::request::ReconcileRequest;
 
@@ -35,6 +37,8 @@ pub enum Reply {
     Events(events::Reply),
     /// Of `retry`.
     Retry(retry::Reply),
+    /// Of `objects`.
+    Objects(objects::Reply),
 }
 
 /// The function.
@@ -44,6 +48,7 @@ pub struct Reconcile<S> {
     api_secret_id: String,
     api_base: String,
     rules: Rules,
+    share: Share,
 }
 
 impl<S: SecretStore + Sync> Reconcile<S> {
@@ -62,6 +67,7 @@ impl<S: SecretStore + Sync> Reconcile<S> {
                 livemode: env.required_parsed("STRIPE_LIVEMODE", false),
                 accounts: env.parsed("STRIPE_ACCOUNTS", Accounts::None),
             },
+            share: env.parsed("STRIPE_RATE_SHARE_PERCENT", Share::default()),
         };
         env.finish()?;
         Ok(reconcile)
@@ -80,13 +86,23 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
         )?;
         let options = session_options(db::options(url.expose_secret(), "recoup reconcile")?);
         let mut connection = db::connect(&options).await?;
-        let stripe = Client::patient(&self.api_base, key.into());
+        let key = ApiKey::from(key);
+        key.check_mode(self.rules.livemode, &self.api_secret_id)?;
+        let stripe = Client::patient(&self.api_base, key).of_secret(&self.api_secret_id).at_share(self.share);
         let (stripe, rules, dry_run) = (&stripe, &self.rules, request.dry_run);
         match request.action {
             Action::Events => {
-                let window = request.window(started, events::last_good_run(&mut connection).await?)?;
-                let run = events::Run { connection, stripe, rules, window, dry_run };
+                let last = events::last_good_run(&mut connection).await?;
+                let (window, remedy) = (request.window(started, last)?, request.remedy(started, last));
+                let run = events::Run { connection, stripe, rules, window, remedy, dry_run };
                 run.finish(started, deadline).await.map(Reply::Events)
+            }
+            Action::Objects => {
+                let window =
+                    request.objects_window(started, objects::last_good_run(&mut connection).await?)?;
+                let request = request.objects(&rules.accounts)?;
+                let run = objects::Run { connection, stripe, rules, window, request, dry_run };
+                run.finish(started, deadline).await.map(Reply::Objects)
             }
             Action::Retry => {
                 let run = retry::Run { connection, stripe, rules, dry_run };
