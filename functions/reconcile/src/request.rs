@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
+use crate::balance;
+
 /// Stripe lists events for 30 days (Stripe documentation, "List all events").
 pub const LISTED_FOR: Duration = Duration::days(30);
 
@@ -38,14 +40,24 @@ pub struct ReconcileRequest {
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
+    /// `balance` of this one connected account; default: the platform's own and those of `STRIPE_ACCOUNTS`.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// `balance`: where an invocation before stopped, from its `remaining`.
+    #[serde(default)]
+    pub cursor: Option<balance::Cursor>,
 }
 
 /// What can be done.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Stripe's event list against the inbox.
     Events,
+    /// Stripe's balance transactions and payouts against the ledger.
+    Balance,
+    /// Stripe's webhook endpoint and the last day's deliveries.
+    Endpoint,
     /// What waits for another try: failed events that are due, objects whose order is open, unmapped lines.
     Retry,
 }
@@ -62,9 +74,10 @@ pub struct Reset {
 }
 
 impl Request for ReconcileRequest {
-    const ACCEPTS: &'static str = "action (\"events\" or \"retry\"), from and to (instants such as 2026-11-20T00:00:00Z; \
+    const ACCEPTS: &'static str = "action (\"events\", \"balance\", \"endpoint\" or \"retry\"), from and to (instants such as 2026-11-20T00:00:00Z; \
         default: since the last good run, until now), dry_run (default true: \
-        nothing is changed); with retry: event_id, actor and reason, for one event";
+        nothing is changed); with balance: account (acct_...), and cursor from a reply's remaining; with retry: \
+        event_id, actor and reason, for one event";
     const EXAMPLE: &'static str = r#"{"action":"events","from":"2026-11-20T00:00:00Z","dry_run":true}"#;
 }
 
@@ -80,6 +93,35 @@ pub struct Window {
 }
 
 impl ReconcileRequest {
+    /// Refuses what does not belong to the action.
+    ///
+    /// # Errors
+    /// `InvalidRequest`, naming it.
+    pub fn checked(self) -> Result<Self, Failure> {
+        let balance = self.action == Action::Balance;
+        let retry = self.action == Action::Retry;
+        let misplaced = [
+            ("account", self.account.is_some() && !balance, "balance"),
+            ("cursor", self.cursor.is_some() && !balance, "balance"),
+            ("event_id, actor and reason", self.names_an_event() && !retry, "retry"),
+            ("from and to", self.names_a_window() && (retry || self.action == Action::Endpoint), "events and balance"),
+        ];
+        match misplaced.into_iter().find(|(_, misplaced, _)| *misplaced) {
+            None => Ok(self),
+            Some((what, _, action)) => Err(Failure::invalid_request(format!(
+                "{what} cannot be given here: only {action} can use it"
+            ))),
+        }
+    }
+
+    fn names_an_event(&self) -> bool {
+        self.event_id.is_some() || self.actor.is_some() || self.reason.is_some()
+    }
+
+    fn names_a_window(&self) -> bool {
+        self.from.is_some() || self.to.is_some()
+    }
+
     /// The one event that a `retry` is for; `None` where it is for all that are due.
     ///
     /// # Errors
@@ -88,9 +130,6 @@ impl ReconcileRequest {
         let given = |text: &Option<String>| {
             text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
         };
-        if self.from.is_some() || self.to.is_some() {
-            return Err(Failure::invalid_request("from and to belong to the action events, not to retry"));
-        }
         match (given(&self.event_id), given(&self.actor), given(&self.reason)) {
             (None, None, None) => Ok(None),
             (Some(event_id), Some(actor), Some(reason)) => Ok(Some(Reset { event_id, actor, reason })),
@@ -157,6 +196,25 @@ mod tests {
     fn the_example_is_accepted_and_dry() {
         let example = serde_json::from_str(ReconcileRequest::EXAMPLE).expect("json");
         assert!(parse::<ReconcileRequest>(example).expect("accepted").dry_run);
+    }
+
+    #[test]
+    fn what_does_not_belong_to_the_action_is_refused() {
+        let checked = |payload| parse::<ReconcileRequest>(payload).and_then(ReconcileRequest::checked);
+        let cursor = json!({"account": null, "to": "2026-11-20T00:00:00Z"});
+        assert!(checked(json!({"action": "balance", "account": "acct_1", "cursor": cursor})).is_ok());
+        for (payload, named) in [
+            (json!({"action": "events", "account": "acct_1"}), "account"),
+            (json!({"action": "endpoint", "cursor": cursor}), "cursor"),
+            (json!({"action": "endpoint", "from": "2026-11-20T00:00:00Z"}), "from and to"),
+            (json!({"action": "retry", "to": "2026-11-20T00:00:00Z"}), "from and to"),
+            (json!({"action": "balance", "event_id": "evt_1"}), "event_id"),
+            (json!({"action": "balance", "cursor": {"account": 1}}), "cursor"),
+        ] {
+            let failure = checked(payload).expect_err("refused");
+            assert_eq!(failure.error_type(), "InvalidRequest");
+            assert!(named == "cursor" || failure.to_string().contains(named), "{failure}");
+        }
     }
 
     #[test]

@@ -37,3 +37,4 @@ pub mod retry;
 pub mod statement;
 pub mod subscription;
 pub mod tie;
+pub mod types;
