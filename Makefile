@@ -28,7 +28,7 @@ drill: setup build ## lose the database in the middle of work and bring back a t
 	@"$(BINARIES)/drill" $(ARGS)
 
 bench: setup ## measure against the peers, into bench/results.json; one part with ONLY=webhook, options with ARGS=
-	nice cargo build --locked --release --bin webhook --bin backup --bin verify --bin restore --bin echo_function --bin bench
+	nice cargo build --locked --release --bin webhook --bin backup --bin verify --bin restore --bin reconcile --bin echo_function --bin bench
 	@"$${CARGO_TARGET_DIR:-target}/release/bench" $(ONLY) $(ARGS)
 
 check: setup ## what has to hold before the tests: format, lints, docs, licences, infrastructure, tidiness

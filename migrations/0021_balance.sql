@@ -162,9 +162,3 @@ comment on view recoup.balance_comparison is
     'Stripe''s balance transactions beside the ledger; amount_difference and fee_difference are null where they agree.';
 
 select recoup.capture_table('recoup.balance_transactions', '{}', true);
-
--- A run that compared one account alone says nothing of the others.
-alter table recoup.reconciliations
-    add column if not exists account text,
-    drop constraint reconciliations_scope,
-    add constraint reconciliations_scope check (scope in ('events', 'objects', 'balance', 'endpoint'));

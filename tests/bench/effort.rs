@@ -15,6 +15,10 @@ pub struct Effort {
     pub growth_rows: u64,
     /// Size of the database that is backed up, in MB of 10^6 bytes.
     pub database_megabytes: u64,
+    /// Objects that are compared with their rows.
+    pub objects: u64,
+    /// And so many times as many, to see whether memory grows.
+    pub objects_factor: u64,
 }
 
 impl Effort {
@@ -27,6 +31,8 @@ impl Effort {
             memory_events: 10_000,
             growth_rows: 1_000_000,
             database_megabytes: 1_000,
+            objects: 100_000,
+            objects_factor: 10,
         }
     }
 
@@ -39,6 +45,8 @@ impl Effort {
             memory_events: 0,
             growth_rows: 20_000,
             database_megabytes: 20,
+            objects: 6_000,
+            objects_factor: 2,
         }
     }
 }

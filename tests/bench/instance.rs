@@ -74,12 +74,18 @@ impl Instance {
     }
 }
 
+impl Instance {
+    /// An invocation; gives its answer.
+    pub async fn ask(&mut self, invocation: Bytes, patience: Duration) -> Result<Vec<u8>> {
+        self.work.send(invocation).await?;
+        Ok(tokio::time::timeout(patience, self.answers.recv()).await?.ok_or("the function ended")?)
+    }
+}
+
 impl Client for Instance {
     /// An invocation, whose event has to be applied.
     async fn deliver(&mut self, invocation: Bytes) -> Result<()> {
-        self.work.send(invocation).await?;
-        let answer =
-            tokio::time::timeout(PATIENCE, self.answers.recv()).await?.ok_or("the function ended")?;
+        let answer = self.ask(invocation, PATIENCE).await?;
         let word = br#"\"outcome\":\"applied\""#;
         match answer.windows(word.len()).any(|window| window == word) {
             true => Ok(()),

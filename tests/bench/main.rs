@@ -20,6 +20,7 @@ mod mix;
 mod payments_database;
 mod pgbackrest;
 mod process;
+mod reconcile;
 mod restore;
 mod round_trips;
 mod sync_engine;
@@ -36,7 +37,7 @@ use crate::figures::Figures;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Parts that can be measured alone.
-const PARTS: [&str; 4] = ["backup", "capture", "restore", "webhook"];
+const PARTS: [&str; 5] = ["backup", "capture", "reconcile", "restore", "webhook"];
 
 // One thread: what drives the function must leave it the machine.
 #[tokio::main(flavor = "current_thread")]
@@ -91,6 +92,9 @@ async fn run() -> Result<()> {
     }
     if only.is_none() || only.as_deref() == Some("capture") {
         Box::pin(capture::measure(&mut figures, &effort)).await?;
+    }
+    if only.is_none() || only.as_deref() == Some("reconcile") {
+        Box::pin(reconcile::measure(&mut figures, &effort)).await?;
     }
     if only.is_none() || only.as_deref() == Some("restore") {
         Box::pin(restore::measure(&mut figures, &effort)).await?;

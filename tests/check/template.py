@@ -44,6 +44,7 @@ VARIABLES = {
     "Restore": {"RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID", "RESTORE_CONNECTIONS"},
     "Reconcile": {
         "RUST_LOG", "DATABASE_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE", "STRIPE_ACCOUNTS",
+        "STRIPE_RATE_SHARE_PERCENT",
     },
 }
 
@@ -67,6 +68,7 @@ SCHEDULES = {
     "VerifySchemaDaily": ("Verify", {"action": "schema"}),
     "VerifyHealthEveryFifteenMinutes": ("Verify", {"action": "health"}),
     "ReconcileEventsHourly": ("Reconcile", {"action": "events", "dry_run": False}),
+    "ReconcileObjectsNightly": ("Reconcile", {"action": "objects", "dry_run": False}),
     "ReconcileRetryEveryFiveMinutes": ("Reconcile", {"action": "retry", "dry_run": False}),
 }
 
@@ -232,7 +234,7 @@ def check_functions(resources, full, fault):
 
 SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
 PUBLIC = {
-    "LogLevel", "StripeLivemode", "StripeAccounts", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
+    "LogLevel", "StripeLivemode", "StripeAccounts", "StripeRateSharePercent", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
     "BackupRetentionDaysFull", "BackupRetentionDaysPayments", "BackupRetentionDaysOrders",
     "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "BackupChangesKeepHours", "1", "2", "BackupRpoHours",
     "SecretMaxAgeDays", "MetricsNamespace",

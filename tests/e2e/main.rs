@@ -38,6 +38,7 @@ mod promote_stack;
 mod promote_swap;
 mod pruning;
 mod rebuild;
+mod reconcile_objects;
 mod restore_by_hand;
 mod restore_faults;
 mod restore_masked;

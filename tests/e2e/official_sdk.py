@@ -183,6 +183,59 @@ def connects():
     assert stripe.Account.retrieve(made[0].id).payouts_enabled
 
 
+def compared():
+    """The lists that `reconcile` reads, as it reads them: by when objects were made, newest first, with what it expands."""
+    since, until = 0, int(time.time()) + 60
+    window = {"created": {"gte": since, "lte": until}}
+    lists = {
+        "account": all_of(stripe.Account.list, **window),
+        "product": all_of(stripe.Product.list, created={"lte": until}),
+        "price": all_of(stripe.Price.list, created={"lte": until}),
+        "customer": all_of(stripe.Customer.list, **window),
+        "payment_intent": all_of(stripe.PaymentIntent.list, **window),
+        "charge": all_of(stripe.Charge.list, **window),
+        "refund": all_of(stripe.Refund.list, **window),
+        "dispute": all_of(stripe.Dispute.list, **window),
+        "subscription": all_of(stripe.Subscription.list, status="all", **window),
+        "invoice": all_of(stripe.Invoice.list, expand=["data.payments"], **window),
+        "invoice_payment": all_of(stripe.InvoicePayment.list, status="paid", **window),
+        "checkout.session": all_of(
+            stripe.checkout.Session.list,
+            expand=[
+                "data.line_items",
+                "data.subscription",
+                "data.payment_intent.latest_charge.balance_transaction",
+            ],
+            **window,
+        ),
+        "payout": all_of(stripe.Payout.list, **window),
+    }
+    for name, objects in lists.items():
+        assert objects and {found.object for found in objects} == {name}, name
+        made = [found.created for found in objects]
+        assert made == sorted(made, reverse=True), f"{name}: newest first"
+        assert len({found.id for found in objects}) == len(objects), f"{name}: each once"
+    sold = lists["checkout.session"][-1]
+    assert sold.payment_intent.latest_charge.balance_transaction.created >= sold.created
+    assert sold.line_items.data[0].price.product.startswith("prod_")
+    paid = next(invoice for invoice in lists["invoice"] if invoice.status == "paid" and invoice.amount_due)
+    assert paid.payments.data[0].payment.payment_intent and paid.status_transitions.paid_at
+    assert {payment.status for payment in lists["invoice_payment"]} == {"paid"}
+    assert {"canceled", "active"} <= {subscription.status for subscription in lists["subscription"]}
+    nothing = stripe.Charge.list(limit=100, created={"gte": since, "lte": since + 1})
+    assert nothing.data == [] and not nothing.has_more
+    newest = stripe.Customer.list(limit=100, created={"gte": since, "lte": lists["customer"][2].created})
+    assert newest.data[0].created <= lists["customer"][2].created
+    # An object that is gone: a mark where Stripe keeps one, else 404.
+    gone = stripe.Customer.create(name="Gone").id
+    stripe.Customer.delete(gone)
+    assert stripe.Customer.retrieve(gone).deleted
+    assert gone not in [customer.id for customer in all_of(stripe.Customer.list, **window)]
+    refused(stripe.InvalidRequestError, lambda: stripe.Charge.retrieve("ch_gone"), code="resource_missing", http_status=404)
+    left = refused(stripe.PermissionError, lambda: stripe.Charge.list(stripe_account="acct_left"), http_status=403)
+    assert left.code == "account_invalid"
+
+
 def refuses():
     missing = refused(
         stripe.InvalidRequestError, lambda: stripe.Price.retrieve("price_x"), code="resource_missing", http_status=404
@@ -267,6 +320,7 @@ def main():
     bills()
     disputes_and_payouts()
     connects()
+    compared()
     refuses()
     repeats()
     separates_accounts()

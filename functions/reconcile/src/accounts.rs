@@ -18,15 +18,14 @@ pub type Account = Option<String>;
 /// `InvalidRequest` where events of the account that was asked for are not applied here; why Stripe did not list
 /// connected accounts.
 pub async fn compared(client: &Client, rules: &Rules, asked: Option<&str>) -> Result<Vec<Account>, Failure> {
-    let mut accounts = match (asked, &rules.accounts) {
-        (Some(asked), Accounts::Listed(listed)) if !listed.iter().any(|id| id == asked) => {
-            return Err(not_ours(asked));
-        }
-        (Some(asked), Accounts::None) => return Err(not_ours(asked)),
-        (Some(asked), _) => return Ok(vec![Some(asked.to_owned())]),
-        (None, Accounts::None) => Vec::new(),
-        (None, Accounts::Listed(listed)) => listed.clone(),
-        (None, Accounts::All) => connected(client).await?,
+    if let Some(asked) = asked {
+        let ours = rules.accounts.include(Some(asked));
+        return if ours { Ok(vec![Some(asked.to_owned())]) } else { Err(not_ours(asked)) };
+    }
+    let mut accounts = match &rules.accounts {
+        Accounts::None => Vec::new(),
+        Accounts::Listed(listed) => listed.clone(),
+        Accounts::All => connected(client).await?,
     };
     accounts.sort();
     accounts.dedup();
@@ -58,7 +57,7 @@ fn not_ours(asked: &str) -> Failure {
 /// Stripe lets us into our own account, and not into this one.
 pub fn left(account: &str) -> Finding {
     Finding::of(Kind::MissingThere, "account", account, Some(account)).because(
-        "Stripe refuses the key for this account: it was disconnected, or the key may not act for it; take it out of \
-         STRIPE_ACCOUNTS, or give the key the permission",
+        "Stripe has no access to this account for us: it left the platform, or never was connected; take it out of \
+         STRIPE_ACCOUNTS",
     )
 }

@@ -140,6 +140,8 @@ pub struct Run<'r> {
     pub rules: &'r Rules,
     /// The window.
     pub window: Window,
+    /// What to do about a gap that events cannot close, or soon cannot.
+    pub remedy: Option<String>,
     /// Whether to change nothing.
     pub dry_run: bool,
 }
@@ -180,13 +182,7 @@ impl Run<'_> {
     }
 
     fn empty_reply(&self) -> Reply {
-        let mut warnings = Vec::new();
-        if self.window.begins_before_the_list {
-            warnings.push(
-                "Stripe lists events for 30 days; what happened before this window's beginning cannot be found here"
-                    .to_owned(),
-            );
-        }
+        let warnings = self.remedy.clone().into_iter().collect();
         Reply {
             action: "events",
             status: "completed",

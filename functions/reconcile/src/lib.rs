@@ -1,8 +1,9 @@
 //! `reconcile`: what Stripe knows and we lack.
 //!
 //! `events`: Stripe's event list of a window against the inbox. What is missing, or stored and failed, goes through
-//! the same code as a webhook, and so ends in the same rows. `balance`: what moved at Stripe against the ledger, to the
-//! cent. `endpoint`: whether Stripe delivers as it should. `retry`: what failed and is due, and what only Stripe can
+//! the same code as a webhook, and so ends in the same rows. `objects`: Stripe's objects as they are now against the
+//! rows, in both directions, for what no event says any more. `balance`: what moved at Stripe against the ledger, to
+//! the cent. `endpoint`: whether Stripe delivers as it should. `retry`: what failed and is due, and what only Stripe can
 //! settle. Dry by default. Each run but `retry`'s leaves a report in the bucket.
 
 mod accounts;
@@ -13,6 +14,7 @@ mod events;
 mod finding;
 mod list;
 mod listing;
+mod objects;
 mod report;
 mod request;
 mod retry;
@@ -27,13 +29,12 @@ use recoup::events::receive::{Accounts, Rules};
 use recoup::failure::Failure;
 use recoup::invocation::Operation;
 use recoup::secrets::{self, SecretStore};
-use recoup::stripe::{API_BASE, Client};
+use recoup::stripe::{API_BASE, ApiKey, Client, Share};
 use recoup::telemetry::metrics::{Metric, Metrics, Unit};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-pub use crate::events::Finding;
 use crate::report::{Location, Report, Reports};
 use crate::request::Action;
 pub use crate::request::ReconcileRequest;
@@ -50,6 +51,8 @@ pub enum Reply {
     Endpoint(Box<endpoint::Reply>),
     /// Of `retry`.
     Retry(retry::Reply),
+    /// Of `objects`.
+    Objects(objects::Reply),
 }
 
 /// The function.
@@ -59,6 +62,7 @@ pub struct Reconcile<S> {
     api_secret_id: String,
     api_base: String,
     rules: Rules,
+    share: Share,
     endpoint: endpoint::Expected,
     reports: Reports,
     metrics: Metrics,
@@ -80,6 +84,7 @@ impl<S: SecretStore + Sync> Reconcile<S> {
                 livemode: env.required_parsed("STRIPE_LIVEMODE", false),
                 accounts: env.parsed("STRIPE_ACCOUNTS", Accounts::None),
             },
+            share: env.parsed("STRIPE_RATE_SHARE_PERCENT", Share::default()),
             endpoint: endpoint::Expected::from_env(&mut env),
             reports: Reports::new(S3Store::from_env(&mut env, aws)),
             metrics: Metrics::from_env(&mut env, "reconcile", Box::new(std::io::stdout())),
@@ -125,12 +130,15 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
         // The limits of an event's statements are too short for sums over a month.
         let options = if request.action == Action::Balance { options } else { session_options(options) };
         let mut connection = db::connect(&options).await?;
-        let stripe = Client::patient(&self.api_base, key.into());
+        let key = ApiKey::from(key);
+        key.check_mode(self.rules.livemode, &self.api_secret_id)?;
+        let stripe = Client::patient(&self.api_base, key).of_secret(&self.api_secret_id).at_share(self.share);
         let (stripe, rules, dry_run) = (&stripe, &self.rules, request.dry_run);
         match request.action {
             Action::Events => {
-                let window = request.window(started, events::last_good_run(&mut connection).await?)?;
-                let run = events::Run { connection, stripe, rules, window, dry_run };
+                let last = events::last_good_run(&mut connection).await?;
+                let (window, remedy) = (request.window(started, last)?, request.remedy(started, last));
+                let run = events::Run { connection, stripe, rules, window, remedy, dry_run };
                 let mut reply = run.finish(started, deadline).await?;
                 let report = reply.report(started);
                 reply.report = self.tell(drift("EventsDrift", reply.drift), &report, &mut reply.warnings).await;
@@ -153,6 +161,16 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
                 let report = reply.report(&differences, started);
                 reply.report = self.tell(drift("EndpointDrift", reply.drift), &report, &mut reply.warnings).await;
                 Ok(Reply::Endpoint(Box::new(reply)))
+            }
+            Action::Objects => {
+                let window =
+                    request.objects_window(started, objects::last_good_run(&mut connection).await?)?;
+                let request = request.objects(&rules.accounts)?;
+                let run = objects::Run { connection, stripe, rules, window, request, dry_run };
+                let mut reply = run.finish(started, deadline).await?;
+                let report = reply.report(started);
+                reply.report = self.tell(drift("ObjectsDrift", reply.drift), &report, &mut reply.warnings).await;
+                Ok(Reply::Objects(reply))
             }
             Action::Retry => {
                 let run = retry::Run { connection, stripe, rules, dry_run };

@@ -1,5 +1,8 @@
 //! What `reconcile` can be asked, and the window that it means.
 
+use std::collections::BTreeMap;
+
+use recoup::events::receive::Accounts;
 use recoup::failure::Failure;
 use recoup::invocation::Request;
 use serde::de::Error;
@@ -8,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::balance;
+use crate::objects::Slice;
 
 /// Stripe lists events for 30 days (Stripe documentation, "List all events").
 pub const LISTED_FOR: Duration = Duration::days(30);
@@ -15,6 +19,16 @@ pub const LISTED_FOR: Duration = Duration::days(30);
 /// A default window begins this much before the end of the last one: Stripe may list an event some seconds after
 /// the second that it bears.
 const OVERLAP: Duration = Duration::minutes(10);
+
+/// A gap of this length is nearly one that Stripe's list does not reach back over.
+const NEARLY: Duration = Duration::days(25);
+
+/// The default window of `objects` begins this much before the end of the last one: most objects change for some days
+/// after they were made, by time, banks and buyers.
+const OBJECTS_OVERLAP: Duration = Duration::days(7);
+
+/// The default window of the first run of `objects`.
+const OBJECTS_FIRST: Duration = Duration::days(90);
 
 /// A request.
 #[derive(Debug, Deserialize)]
@@ -40,12 +54,35 @@ pub struct ReconcileRequest {
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
-    /// `balance` of this one connected account; default: the platform's own and those of `STRIPE_ACCOUNTS`.
+    /// `objects` and `balance` of this connected account alone.
     #[serde(default)]
     pub account: Option<String>,
-    /// `balance`: where an invocation before stopped, from its `remaining`.
+    /// `objects` that have this metadata.
+    #[serde(default)]
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// What an earlier run of `objects` left, as its `remaining` has it.
+    #[serde(default)]
+    pub left: Option<Vec<Slice>>,
+    /// `balance`: where an invocation before stopped, as its `remaining` has it.
     #[serde(default)]
     pub cursor: Option<balance::Cursor>,
+}
+
+/// What `objects` is asked beside its window.
+#[derive(Debug)]
+pub struct ObjectsRequest {
+    /// Only this connected account.
+    pub account: Option<String>,
+    /// Only objects with this metadata.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// What an earlier run left.
+    pub left: Option<Vec<Slice>>,
+    /// Whether the window's beginning was asked for.
+    pub asked_from: bool,
+    /// Who asks for it.
+    pub actor: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// What can be done.
@@ -54,12 +91,26 @@ pub struct ReconcileRequest {
 pub enum Action {
     /// Stripe's event list against the inbox.
     Events,
+    /// Stripe's objects against the rows.
+    Objects,
     /// Stripe's balance transactions and payouts against the ledger.
     Balance,
     /// Stripe's webhook endpoint and the last day's deliveries.
     Endpoint,
     /// What waits for another try: failed events that are due, objects whose order is open, unmapped lines.
     Retry,
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Objects => "objects",
+            Self::Balance => "balance",
+            Self::Endpoint => "endpoint",
+            Self::Retry => "retry",
+        }
+    }
 }
 
 /// One event that a person has tried again.
@@ -74,10 +125,11 @@ pub struct Reset {
 }
 
 impl Request for ReconcileRequest {
-    const ACCEPTS: &'static str = "action (\"events\", \"balance\", \"endpoint\" or \"retry\"), from and to (instants such as 2026-11-20T00:00:00Z; \
-        default: since the last good run, until now), dry_run (default true: \
-        nothing is changed); with balance: account (acct_...), and cursor from a reply's remaining; with retry: \
-        event_id, actor and reason, for one event";
+    const ACCEPTS: &'static str = "action (\"events\", \"objects\", \"balance\", \"endpoint\" or \"retry\"), from and to \
+        (instants such as 2026-11-20T00:00:00Z; default: since the last good run, until now), dry_run (default true: \
+        nothing is changed); with objects: account, metadata ({\"key\":\"value\"}), actor and reason, left (of a run's \
+        remaining); with balance: account, cursor (of a run's remaining); with retry: event_id, actor and reason, for \
+        one event";
     const EXAMPLE: &'static str = r#"{"action":"events","from":"2026-11-20T00:00:00Z","dry_run":true}"#;
 }
 
@@ -88,8 +140,6 @@ pub struct Window {
     pub from: OffsetDateTime,
     /// The last second.
     pub to: OffsetDateTime,
-    /// Whether what was asked for begins before Stripe's list does.
-    pub begins_before_the_list: bool,
 }
 
 impl ReconcileRequest {
@@ -98,28 +148,25 @@ impl ReconcileRequest {
     /// # Errors
     /// `InvalidRequest`, naming it.
     pub fn checked(self) -> Result<Self, Failure> {
-        let balance = self.action == Action::Balance;
-        let retry = self.action == Action::Retry;
-        let misplaced = [
-            ("account", self.account.is_some() && !balance, "balance"),
-            ("cursor", self.cursor.is_some() && !balance, "balance"),
-            ("event_id, actor and reason", self.names_an_event() && !retry, "retry"),
-            ("from and to", self.names_a_window() && (retry || self.action == Action::Endpoint), "events and balance"),
+        use Action::{Balance, Endpoint, Events, Objects, Retry};
+        let given: [(&str, bool, &[Action]); 7] = [
+            ("from and to", self.from.is_some() || self.to.is_some(), &[Events, Objects, Balance]),
+            ("account", self.account.is_some(), &[Objects, Balance]),
+            ("metadata", self.metadata.is_some(), &[Objects]),
+            ("left", self.left.is_some(), &[Objects]),
+            ("cursor", self.cursor.is_some(), &[Balance]),
+            ("event_id", self.event_id.is_some(), &[Retry]),
+            ("actor and reason", self.actor.is_some() || self.reason.is_some(), &[Retry, Objects]),
         ];
-        match misplaced.into_iter().find(|(_, misplaced, _)| *misplaced) {
+        debug_assert!(given.iter().all(|(.., actions)| !actions.contains(&Endpoint)), "it takes nothing");
+        match given.into_iter().find(|(_, given, actions)| *given && !actions.contains(&self.action)) {
             None => Ok(self),
-            Some((what, _, action)) => Err(Failure::invalid_request(format!(
-                "{what} cannot be given here: only {action} can use it"
-            ))),
+            Some((what, _, actions)) => {
+                let actions: Vec<&str> = actions.iter().map(|action| action.name()).collect();
+                let (actions, asked) = (actions.join(" or "), self.action.name());
+                Err(Failure::invalid_request(format!("{what} belongs to the action {actions}, not to {asked}")))
+            }
         }
-    }
-
-    fn names_an_event(&self) -> bool {
-        self.event_id.is_some() || self.actor.is_some() || self.reason.is_some()
-    }
-
-    fn names_a_window(&self) -> bool {
-        self.from.is_some() || self.to.is_some()
     }
 
     /// The one event that a `retry` is for; `None` where it is for all that are due.
@@ -140,6 +187,69 @@ impl ReconcileRequest {
         }
     }
 
+    /// What `objects` is asked beside its window.
+    ///
+    /// # Errors
+    /// `InvalidRequest` where a part belongs to another action, or names an account that is not ours.
+    pub fn objects(&self, accounts: &Accounts) -> Result<ObjectsRequest, Failure> {
+        if let Some(account) = &self.account
+            && !accounts.include(Some(account))
+        {
+            return Err(Failure::invalid_request(format!(
+                "account {account} is none of ours: its events are not applied, and so its objects are not compared; \
+                 put it into STRIPE_ACCOUNTS"
+            )));
+        }
+        let given = |text: &Option<String>| {
+            text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        Ok(ObjectsRequest {
+            account: self.account.clone(),
+            metadata: self.metadata.clone().filter(|metadata| !metadata.is_empty()),
+            left: self.left.clone(),
+            asked_from: self.from.is_some(),
+            actor: given(&self.actor),
+            reason: given(&self.reason),
+        })
+    }
+
+    /// The window that is meant for objects, at `now`, after a last good run that ended at `last`.
+    ///
+    /// # Errors
+    /// `InvalidRequest` where it ends before it begins.
+    pub fn objects_window(
+        &self,
+        now: OffsetDateTime,
+        last: Option<OffsetDateTime>,
+    ) -> Result<Window, Failure> {
+        let default = last.map_or(now - OBJECTS_FIRST, |last| last - OBJECTS_OVERLAP);
+        let to = whole_second(self.to.unwrap_or(now).min(now));
+        let from = whole_second(self.from.unwrap_or(default.min(to)));
+        if from > to {
+            return Err(window_ends_before_it_begins());
+        }
+        Ok(Window { from, to })
+    }
+
+    /// What to do about a gap that `events` cannot reach back over, or soon cannot; `None` where it can.
+    pub fn remedy(&self, now: OffsetDateTime, last: Option<OffsetDateTime>) -> Option<String> {
+        let begin = self.from.or(last)?;
+        let gap = now - begin;
+        if gap <= NEARLY {
+            return None;
+        }
+        let begin = begin.format(&Rfc3339).ok()?;
+        let what = if gap > LISTED_FOR {
+            "Stripe lists events for 30 days; what happened before this window's beginning cannot be found here"
+        } else {
+            "the gap nears the 30 days for which Stripe lists events"
+        };
+        Some(format!(
+            "{what}: compare the objects themselves with {{\"action\":\"objects\",\"from\":\"{begin}\"}}, and repair with \
+             \"dry_run\":false"
+        ))
+    }
+
     /// The window that is meant, at `now`, after a last good run that ended at `last`.
     ///
     /// # Errors
@@ -149,21 +259,31 @@ impl ReconcileRequest {
         let asked_from = self.from.or(last.map(|last| last - OVERLAP)).unwrap_or(oldest_listed);
         let to = self.to.unwrap_or(now).min(now);
         if self.from.is_some_and(|from| from > to) {
-            return Err(Failure::invalid_request(
-                "the window ends before it begins: from must not be after to, nor after now",
-            ));
+            return Err(window_ends_before_it_begins());
         }
         if to < oldest_listed {
             return Err(Failure::invalid_request(
-                "the window lies more than 30 days back, and Stripe no longer lists events from then",
+                "the window lies more than 30 days back, and Stripe no longer lists events from then; use the action objects",
             ));
         }
-        Ok(Window {
-            from: asked_from.max(oldest_listed).min(to),
-            to,
-            begins_before_the_list: asked_from < oldest_listed - Duration::minutes(1),
-        })
+        Ok(Window { from: asked_from.max(oldest_listed).min(to), to })
     }
+}
+
+fn window_ends_before_it_begins() -> Failure {
+    Failure::invalid_request("the window ends before it begins: from must not be after to, nor after now")
+}
+
+fn whole_second(at: OffsetDateTime) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(at.unix_timestamp()).unwrap_or(at)
+}
+
+/// An instant with its zone.
+///
+/// # Errors
+/// What is expected instead.
+pub fn instant_required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
+    instant(deserializer)?.ok_or_else(|| D::Error::custom("an instant is missing"))
 }
 
 fn dry() -> bool {
@@ -223,16 +343,58 @@ mod tests {
         let found = window(json!({"action": "events"}), Some(last)).expect("a window");
         assert_eq!((found.from, found.to), (datetime!(2026-11-21 10:50 UTC), NOW));
         let first = window(json!({"action": "events"}), None).expect("a window");
-        assert_eq!((first.from, first.begins_before_the_list), (datetime!(2026-10-22 12:00 UTC), false));
+        assert_eq!(first.from, datetime!(2026-10-22 12:00 UTC));
     }
 
     #[test]
     fn a_gap_that_stripe_no_longer_lists_is_said() {
         let found =
             window(json!({"action": "events", "from": "2026-01-01T00:00:00Z"}), None).expect("a window");
-        assert!(found.begins_before_the_list);
         assert_eq!(found.from, NOW - LISTED_FOR);
         assert!(window(json!({"action": "events", "to": "2026-01-01T00:00:00Z"}), None).is_err());
+    }
+
+    #[test]
+    fn objects_reach_back_as_far_as_they_change() {
+        let objects = |payload, last| {
+            let request = parse::<ReconcileRequest>(payload).expect("a request");
+            request.objects_window(NOW, last).map(|window| (window.from, window.to))
+        };
+        let last = datetime!(2026-11-21 02:00 UTC);
+        let found = objects(json!({"action": "objects"}), Some(last)).expect("a window");
+        assert_eq!(found, (datetime!(2026-11-14 02:00 UTC), NOW));
+        let first = objects(json!({"action": "objects"}), None).expect("a window");
+        assert_eq!(first.0, NOW - Duration::days(90));
+        let asked =
+            json!({"action": "objects", "from": "2020-01-01T00:00:00.7Z", "to": "2020-02-01T00:00:00Z"});
+        assert_eq!(
+            objects(asked, Some(last)).expect("a window"),
+            (datetime!(2020-01-01 00:00 UTC), datetime!(2020-02-01 00:00 UTC))
+        );
+        assert!(objects(json!({"action": "objects", "from": "2026-11-22T00:00:00Z"}), None).is_err());
+    }
+
+    #[test]
+    fn what_belongs_to_another_action_is_refused() {
+        let request = |payload| parse::<ReconcileRequest>(payload).expect("a request");
+        assert!(request(json!({"action": "events", "metadata": {"a": "b"}})).window(NOW, None).is_err());
+        assert!(request(json!({"action": "retry", "account": "acct_1"})).reset().is_err());
+        assert!(request(json!({"action": "objects", "event_id": "evt_1"})).objects(&Accounts::All).is_err());
+        let theirs = request(json!({"action": "objects", "account": "acct_1"}));
+        assert!(theirs.objects(&Accounts::None).is_err() && theirs.objects(&Accounts::All).is_ok());
+    }
+
+    #[test]
+    fn a_gap_that_events_cannot_close_names_its_remedy() {
+        let request = parse::<ReconcileRequest>(json!({"action": "events"})).expect("a request");
+        assert_eq!(request.remedy(NOW, Some(NOW - Duration::days(20))), None);
+        let nearly = request.remedy(NOW, Some(NOW - Duration::days(26))).expect("a remedy");
+        assert!(
+            nearly.contains("nears")
+                && nearly.contains(r#"{"action":"objects","from":"2026-10-26T12:00:00Z"}"#)
+        );
+        let beyond = request.remedy(NOW, Some(NOW - Duration::days(31))).expect("a remedy");
+        assert!(beyond.contains("cannot be found here"), "{beyond}");
     }
 
     #[test]

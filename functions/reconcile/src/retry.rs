@@ -6,7 +6,7 @@ use recoup::events::inbox::{Source, WriteError};
 use recoup::events::receive::{Outcome, Receipt, Rules, receive};
 use recoup::events::retry::{self, Marked, RefetchError};
 use recoup::failure::Failure;
-use recoup::stripe::{Client, StripeError};
+use recoup::stripe::Client;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::{Connection, PgConnection, Row};
@@ -213,7 +213,7 @@ impl Run<'_> {
     async fn refetch(&mut self, marked: &Marked) -> Result<Result<(), String>, Failure> {
         let body = match self.stripe.get(&marked.path(), marked.account.as_deref()).await {
             Ok(body) => Some(body),
-            Err(StripeError::Refused { status, .. }) if status.as_u16() == 404 => None,
+            Err(error) if error.is_missing() => None,
             Err(error) => return Ok(Err(error.to_string())),
         };
         match retry::write_fetched(&mut self.connection, marked, body.as_deref()).await {

@@ -48,7 +48,7 @@ impl<S: SecretStore + Sync> LineItems for FromStripe<'_, S> {
         let StripeApi { secret_id, client } = self.api;
         let known = client.get();
         let refused = match known.of_session(session, account).await {
-            Err(refused @ StripeError::KeyRefused(_)) => refused,
+            Err(refused @ StripeError::KeyRefused { .. }) => refused,
             answered => return answered,
         };
         let read = async {

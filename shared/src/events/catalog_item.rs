@@ -2,10 +2,12 @@
 //! catalogue knew are settled by the event that teaches it.
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::field::{Fault, Id, Metadata, Reference, Text, read};
 use super::grant::Grant;
+use super::row::Row;
 use super::statement::Statement;
 use crate::money::Currency;
 
@@ -73,6 +75,24 @@ impl CatalogItem {
     /// How far the item had come.
     pub fn rank(&self) -> i64 {
         self.rank
+    }
+
+    /// What its row holds of it: see [`super::reading`].
+    pub fn row(&self) -> Row {
+        let object = &self.object;
+        let grant = self.grant.as_ref();
+        Row::new(json!({
+            "id": object.id,
+            "object": object.object,
+            "product_id": object.product,
+            "name": object.name.as_ref().or(object.nickname.as_ref()),
+            "active": object.active,
+            "unit_amount": object.unit_amount,
+            "currency": object.currency,
+            "grants_kind": grant.map(|grant| &grant.kind),
+            "grants_ref": grant.map(|grant| &grant.reference),
+            "grants_quantity": grant.map(|grant| grant.quantity),
+        }))
     }
 
     /// Binds $10 to $20.

@@ -1,10 +1,12 @@
 //! `charge.*`: one row of `charges` an attempt to take money, and the ledger's entry once it was taken.
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
-use super::refund::{self, ShownBy};
+use super::refund::{self, RELEASES_NO_REFUNDS, ShownBy};
+use super::row::Row;
 use super::statement::Statement;
 use crate::money::Currency;
 
@@ -101,6 +103,35 @@ impl Charge {
     /// How far the charge had come.
     pub fn rank(&self) -> i64 {
         self.rank
+    }
+
+    /// What its row holds of it, and what the ledger does: see [`super::reading`].
+    pub fn row(&self, version: &str) -> Row {
+        let object = &self.object;
+        // As sql/charge.sql says it.
+        let released =
+            if version < RELEASES_NO_REFUNDS { object.amount.get() - self.amount_captured } else { 0 };
+        let refunded = (object.amount_refunded.get() - released).clamp(0, self.amount_captured);
+        let row = json!({
+            "id": object.id,
+            "payment_id": object.payment_intent,
+            "customer_id": object.customer,
+            "status": object.status,
+            "amount": object.amount,
+            "amount_captured": self.amount_captured,
+            "amount_refunded": refunded,
+            "currency": object.currency,
+            "failure_code": object.failure_code,
+            "balance_transaction": object.balance_transaction,
+            "created_at": object.created,
+        });
+        let taken = object.status.as_str() == "succeeded";
+        Row::new(row).posts(
+            self.id(),
+            "charge",
+            if taken { self.amount_captured } else { 0 },
+            object.currency,
+        )
     }
 
     /// Binds $10 to $28.

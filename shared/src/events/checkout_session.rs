@@ -7,11 +7,13 @@
 //! the event is written, see [`super::receive`].
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::field::{Fault, Id, Instant, Metadata, NonNegative, Reference, Text, read};
 use super::grant::Grant;
+use super::row::Row;
 use super::statement::Statement;
 use crate::money::Currency;
 
@@ -51,6 +53,8 @@ pub struct CheckoutSession {
     rank: i64,
     guest_id: Option<String>,
     lines: Lines,
+    /// When, where something else than the event's own time says it.
+    happened_at: Option<Instant>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,7 +136,7 @@ impl CheckoutSession {
             _ => object.metadata_lines()?.map_or(Lines::AtStripe, Lines::Known),
         };
         let guest_id = object.guest_id(status);
-        Ok(Some(Self { object, status, rank, guest_id, lines }))
+        Ok(Some(Self { object, status, rank, guest_id, lines, happened_at: None }))
     }
 
     /// The session's id where its lines are still to be fetched from Stripe.
@@ -150,7 +154,49 @@ impl CheckoutSession {
         self.rank
     }
 
-    /// Binds $10 to $32.
+    /// The id of the session.
+    pub fn id(&self) -> &str {
+        self.object.id.as_str()
+    }
+
+    /// The same session, where it was paid, at that time: of its events only one says so.
+    pub fn happened_at(&mut self, at: Instant) {
+        self.happened_at = Some(at);
+    }
+
+    /// What its order's row holds of it: see [`super::reading`]. A part says how many lines it has at least, and by which
+    /// invoice or subscription its payment is found.
+    pub fn row(&self, lines: usize, more: bool) -> Row {
+        let object = &self.object;
+        Row::new(json!({
+            "id": object.id,
+            "customer_id": object.customer.as_ref().map(Reference::as_str).or(self.guest_id.as_deref()),
+            "payment_id": object.payment_intent,
+            "status": self.status,
+            "mode": object.mode,
+            "currency": object.currency,
+            "amount_subtotal": object.amount_subtotal,
+            "amount_total": object.amount_total,
+            "client_reference_id": object.client_reference_id,
+            "created_at": object.created,
+            "paid_at": if self.status == "paid" { self.happened_at } else { None },
+        }))
+        .with_part(json!({
+            "lines": lines,
+            "more": more,
+            "billed_as": object.invoice.as_ref().or(object.subscription.as_ref()),
+        }))
+    }
+
+    /// How many lines it says itself that it has, in its metadata.
+    pub fn known_lines(&self) -> Option<usize> {
+        match &self.lines {
+            Lines::Known(lines) => Some(lines.len()),
+            Lines::AtStripe => None,
+        }
+    }
+
+    /// Binds $10 to $33.
     pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
         let object = &self.object;
         let details = object.customer_details.as_ref();
@@ -185,6 +231,7 @@ impl CheckoutSession {
             .bind(column(lines, |line| line.grant.as_ref().map(|grant| grant.reference.as_str())))
             .bind(column(lines, |line| line.grant.as_ref().map(|grant| grant.quantity)))
             .bind(object.invoice.as_ref().or(object.subscription.as_ref()).map(Reference::as_str))
+            .bind(self.happened_at.map(|at| at.0))
     }
 }
 

@@ -2,9 +2,11 @@
 //! it is asked.
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::field::{Fault, Id, Instant, Text, read};
+use super::row::Row;
 use super::statement::Statement;
 use crate::money::Currency;
 
@@ -61,6 +63,25 @@ impl ConnectedAccount {
     /// An account has no lifecycle: nothing in it tells two events of one second apart.
     pub fn rank(&self) -> i64 {
         0
+    }
+
+    /// What its row holds of it: see [`super::reading`].
+    pub fn row(&self) -> Row {
+        let object = &self.object;
+        let requirements = object.requirements.as_ref();
+        let due = requirements.and_then(|requirements| requirements.currently_due.as_deref());
+        Row::new(json!({
+            "id": object.id,
+            "type": object.kind,
+            "country": object.country,
+            "default_currency": object.default_currency,
+            "charges_enabled": object.charges_enabled,
+            "payouts_enabled": object.payouts_enabled,
+            "details_submitted": object.details_submitted,
+            "disabled_reason": requirements.and_then(|requirements| requirements.disabled_reason.as_ref()),
+            "currently_due": due.unwrap_or_default(),
+            "created_at": object.created,
+        }))
     }
 
     /// Binds $10 to $19.

@@ -1,9 +1,11 @@
 //! `customer.created`, `customer.updated`, `customer.deleted`: one row of `customers`, a tombstone at the end.
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::field::{Fault, Id, Instant, Text, read};
+use super::row::Row;
 use super::statement::Statement;
 
 /// A customer as an event shows it.
@@ -53,6 +55,14 @@ impl Customer {
     /// How far the customer had come.
     pub fn rank(&self) -> i64 {
         self.rank
+    }
+
+    /// What its row holds of it: see [`super::reading`].
+    pub fn row(&self) -> Row {
+        let object = &self.object;
+        Row::new(json!({
+            "id": object.id, "email": object.email, "name": object.name, "created_at": object.created,
+        }))
     }
 
     /// Binds $10 to $14.

@@ -2,9 +2,11 @@
 //! what a lost dispute takes back from its buyer.
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use super::row::Row;
 use super::statement::Statement;
 use crate::money::Currency;
 
@@ -104,6 +106,31 @@ impl Dispute {
     /// How far the dispute had come.
     pub fn rank(&self) -> i64 {
         self.rank
+    }
+
+    /// What its row holds of it, and what the ledger does: see [`super::reading`]. `now` is what the row is given where it
+    /// does not know yet that the dispute was lost.
+    pub fn row(&self, now: Instant) -> Row {
+        let object = &self.object;
+        let row = json!({
+            "id": object.id,
+            "charge_id": object.charge,
+            "payment_id": object.payment_intent,
+            "status": object.status,
+            "amount": object.amount,
+            "currency": object.currency,
+            "reason": object.reason,
+            "evidence_due_by": object.evidence_details.as_ref().and_then(|details| details.due_by),
+            "created_at": object.created,
+            "lost_at": (object.status.as_str() == "lost").then_some(now),
+        });
+        object.balance_transactions.iter().fold(Row::new(row), |row, moved| {
+            let id = moved.id.as_str();
+            row.posts(id, "dispute", moved.amount.saturating_neg(), moved.currency)
+                .posts(id, "dispute_reversal", moved.amount, moved.currency)
+                .posts(id, "dispute_fee", moved.fee, moved.currency)
+                .posts(id, "dispute_fee_reversal", moved.fee.saturating_neg(), moved.currency)
+        })
     }
 
     /// Binds $10 to $23.

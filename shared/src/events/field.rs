@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Longer ids than this are nobody's, and would not fit an index.
 const ID_BYTES_MAX: usize = 255;
@@ -57,7 +59,8 @@ fn without_content(message: &str) -> String {
 }
 
 /// A text. Postgres cannot hold U+0000, so it stands as U+FFFD; the raw payload keeps the original.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(transparent)]
 pub struct Text(String);
 
 impl Text {
@@ -80,7 +83,8 @@ impl<'de> Deserialize<'de> for Text {
 }
 
 /// An id of one of Stripe's objects.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
 pub struct Id(String);
 
 impl Id {
@@ -109,7 +113,8 @@ impl<'de> Deserialize<'de> for Id {
 }
 
 /// A reference to another object: its id, or the object itself where Stripe expanded it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
 pub struct Reference(Id);
 
 impl Reference {
@@ -163,10 +168,21 @@ impl<'de> Deserialize<'de> for Instant {
     }
 }
 
+/// As Postgres reads it; null where it lies in no year of four digits.
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.format(&Rfc3339) {
+            Ok(text) => serializer.serialize_str(&text),
+            Err(_) => serializer.serialize_none(),
+        }
+    }
+}
+
 /// A whole number that cannot be below zero: what was charged, refunded or disputed, in minor units; a quantity.
 /// What can be below zero (a payout, a credited line of an invoice) is an `i64`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, sqlx::Type, serde::Serialize)]
 #[sqlx(transparent)]
+#[serde(transparent)]
 pub struct NonNegative(i64);
 
 impl NonNegative {

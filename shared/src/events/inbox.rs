@@ -15,7 +15,7 @@ use crate::db::{SETTINGS, Statements};
 use crate::failure::Failure;
 
 /// How often a statement is repeated that met another one of the same sale.
-pub(super) const CONFLICT_ATTEMPTS_MAX: u32 = 10;
+pub const CONFLICT_ATTEMPTS_MAX: u32 = 10;
 
 /// Which door an event came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,19 +154,23 @@ pub(super) async fn write_again(
     effect: &Effect,
     rank: i64,
 ) -> Result<(), sqlx::Error> {
-    let effects = effect
-        .statement()
-        .strip_prefix(concat!(include_str!("sql/ready.sql"), include_str!("sql/record_applied.sql")))
-        .expect("every family's statement begins by recording the event");
-    let statement = format!("{}{effects}", include_str!("sql/write_again.sql"));
-    let query = sqlx::query(AssertSqlSafe(statement));
+    let query = sqlx::query(AssertSqlSafe(effects_alone(effect)));
     bound(query, event, effect, Source::Webhook, rank).persistent(false).execute(connection).await?;
     Ok(())
 }
 
+/// The family's statement for an object that no event brought just now: it records none.
+pub(super) fn effects_alone(effect: &Effect) -> String {
+    let effects = effect
+        .statement()
+        .strip_prefix(concat!(include_str!("sql/ready.sql"), include_str!("sql/record_applied.sql")))
+        .expect("every family's statement begins by recording the event");
+    format!("{}{effects}", include_str!("sql/write_again.sql"))
+}
+
 /// Waits a little before a statement is repeated that met another one: not the first time, for the other one has
 /// committed when this one fails.
-pub(super) async fn pause(attempt: u32) {
+pub async fn pause(attempt: u32) {
     if attempt > 1 {
         let pause = rand::rng().random_range(0..1_u64 << attempt.min(6));
         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -174,7 +178,7 @@ pub(super) async fn pause(attempt: u32) {
 }
 
 /// Serialization failure, deadlock.
-pub(super) fn met_another(error: &sqlx::Error) -> bool {
+pub fn met_another(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .and_then(|error| error.code())
@@ -232,7 +236,7 @@ pub async fn record_failed(
 }
 
 /// Binds an event and its effect to the family's statement.
-fn bound<'q>(
+pub(super) fn bound<'q>(
     statement: Statement<'q>,
     event: &'q Event<'_>,
     effect: &'q Effect,

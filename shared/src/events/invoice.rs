@@ -5,11 +5,13 @@
 //! only where Stripe collected the money (Stripe documentation, "Subscription webhooks").
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
 use super::invoice_line::Line;
 use super::list::List;
+use super::row::Row;
 use super::statement::Statement;
 use crate::money::Currency;
 
@@ -20,6 +22,8 @@ pub struct Invoice {
     rank: i64,
     deleted: bool,
     collected: bool,
+    /// When, where something else than the event's own time says it.
+    collected_at: Option<Instant>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -104,7 +108,7 @@ impl Invoice {
             _ => 2,
         };
         let collected = kind == "invoice.payment_succeeded";
-        Ok(Self { object, rank: state * 10 + step, deleted, collected })
+        Ok(Self { object, rank: state * 10 + step, deleted, collected, collected_at: None })
     }
 
     /// The id of the invoice.
@@ -122,7 +126,55 @@ impl Invoice {
         self.object.subscription.as_ref().or(parent.and_then(|details| details.subscription.as_ref()))
     }
 
-    /// Binds $10 to $38.
+    /// The same invoice, collected by Stripe at that time. Of its events only one says so.
+    pub fn collected_at(&mut self, at: Instant) {
+        self.collected = true;
+        self.collected_at = Some(at);
+    }
+
+    /// What its row holds of it, and those of its lines: see [`super::reading`].
+    pub fn row(&self) -> Row {
+        let object = &self.object;
+        let row = json!({
+            "id": object.id,
+            "customer_id": object.customer,
+            "subscription_id": self.subscription(),
+            "payment_id": object.payment_intent,
+            "status": object.status,
+            "number": object.number,
+            "billing_reason": object.billing_reason,
+            "collection_method": object.collection_method,
+            "currency": object.currency,
+            "amount_due": object.amount_due,
+            "amount_paid": object.amount_paid,
+            "total": object.total,
+            "attempt_count": object.attempt_count,
+            "next_payment_attempt": object.next_payment_attempt,
+            "due_at": object.due_date,
+            "finalized_at": object.status_transitions.finalized_at,
+            "paid_at": if object.status.as_str() == "paid" { object.status_transitions.paid_at } else { None },
+            "paid_out_of_band": object.paid_out_of_band,
+            "collected_at": self.collected_at,
+            "lines_complete": !object.lines.has_more,
+            "created_at": object.created,
+        });
+        let line = |(place, line): (usize, &Line)| {
+            json!({
+                "position": place + 1,
+                "id": line.id,
+                "subscription_id": line.subscription(),
+                "price_id": line.price(),
+                "product_id": line.product(),
+                "quantity": line.quantity,
+                "amount": line.amount,
+                "period_start": line.period.start,
+                "period_end": line.period.end,
+            })
+        };
+        object.lines.data.iter().enumerate().map(line).fold(Row::new(row), Row::with_part)
+    }
+
+    /// Binds $10 to $39.
     pub fn bind<'q>(&'q self, statement: Statement<'q>) -> Statement<'q> {
         let object = &self.object;
         let instant = |instant: Option<Instant>| instant.map(|instant| instant.0);
@@ -158,5 +210,6 @@ impl Invoice {
             .bind(lines.iter().map(|line| line.amount).collect::<Vec<_>>())
             .bind(lines.iter().map(|line| line.period.start.0).collect::<Vec<_>>())
             .bind(lines.iter().map(|line| line.period.end.0).collect::<Vec<_>>())
+            .bind(instant(self.collected_at))
     }
 }

@@ -1,9 +1,11 @@
 //! `invoice_payment.*` (since 2025-05-28): what links an invoice with the payment that pays it.
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use super::row::Row;
 use super::statement::Statement;
 use crate::money::Currency;
 
@@ -66,6 +68,33 @@ impl InvoicePayment {
             "paid" => 1,
             _ => 2,
         }
+    }
+
+    /// What its row holds of it; a part says which payment pays which invoice: see [`super::reading`].
+    pub fn row(&self) -> Row {
+        let object = &self.object;
+        let row = Row::new(json!({
+            "id": object.id,
+            "invoice_id": object.invoice,
+            "payment_id": object.payment.payment_intent,
+            "charge_id": object.payment.charge,
+            "status": object.status,
+            "amount_paid": object.amount_paid,
+            "currency": object.currency,
+            "paid_at": object.status_transitions.paid_at,
+            "created_at": object.created,
+        }));
+        match &object.payment.payment_intent {
+            Some(payment) if object.is_default.unwrap_or(true) => {
+                row.with_part(json!({"invoice_id": object.invoice, "payment_id": payment}))
+            }
+            _ => row,
+        }
+    }
+
+    /// The id of the invoice payment.
+    pub fn id(&self) -> &str {
+        self.object.id.as_str()
     }
 
     /// Binds $10 to $19.

@@ -1,9 +1,11 @@
 //! `payment_intent.*`: one row of `payments` a payment intent.
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use super::row::Row;
 use super::statement::Statement;
 use crate::money::Currency;
 
@@ -66,6 +68,21 @@ impl PaymentIntent {
     /// How far the payment had come.
     pub fn rank(&self) -> i64 {
         self.rank
+    }
+
+    /// What its row holds of it: see [`super::reading`].
+    pub fn row(&self) -> Row {
+        let object = &self.object;
+        Row::new(json!({
+            "id": object.id,
+            "customer_id": object.customer,
+            "status": object.status,
+            "amount": object.amount,
+            "amount_received": object.amount_received,
+            "currency": object.currency,
+            "failure_code": object.last_payment_error.as_ref().and_then(|error| error.code.as_ref()),
+            "created_at": object.created,
+        }))
     }
 
     /// Binds $10 to $17.

@@ -1,9 +1,11 @@
 //! `payout.*`: one row of `payouts` a payout, and the ledger's movement from Stripe's balance to the bank.
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::field::{Fault, Id, Instant, Reference, Text, read};
+use super::row::Row;
 use super::statement::Statement;
 use crate::money::Currency;
 
@@ -71,6 +73,37 @@ impl Payout {
     /// How far the payout had come.
     pub fn rank(&self) -> i64 {
         self.rank
+    }
+
+    /// What its row holds of it, and what the ledger does: see [`super::reading`].
+    pub fn row(&self) -> Row {
+        let object = &self.object;
+        let row = json!({
+            "id": object.id,
+            "status": object.status,
+            "amount": object.amount,
+            "currency": object.currency,
+            "automatic": object.automatic,
+            "method": object.method,
+            "arrival_date": object.arrival_date,
+            "balance_transaction": object.balance_transaction,
+            "failure_balance_transaction": object.failure_balance_transaction,
+            "failure_code": object.failure_code,
+            "reconciliation_status": object.reconciliation_status,
+            "created_at": object.created,
+        });
+        let amount = object.amount.saturating_abs();
+        let (left, came_back) = match object.status.as_str() {
+            "paid" => (amount, 0),
+            "failed" => (amount, amount),
+            _ => (0, 0),
+        };
+        Row::new(row).posts(self.id(), "payout", left, object.currency).posts(
+            self.id(),
+            "payout_failure",
+            came_back,
+            object.currency,
+        )
     }
 
     /// Binds $10 to $21.

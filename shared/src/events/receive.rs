@@ -52,7 +52,7 @@ pub enum Accounts {
 
 impl Accounts {
     /// Whether events of `account` (`None`: the platform itself) are applied.
-    fn include(&self, account: Option<&str>) -> bool {
+    pub fn include(&self, account: Option<&str>) -> bool {
         match (self, account) {
             (Self::All, _) | (_, None) => true,
             (Self::None, Some(_)) => false,

@@ -2,9 +2,11 @@
 //! from its buyer, and the ledger's entries.
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
+use super::row::Row;
 use super::statement::Statement;
 use crate::money::Currency;
 
@@ -29,6 +31,9 @@ pub(super) struct Object {
     pub reason: Option<Text>,
     status: Option<Text>,
 }
+
+/// Since this API version what was never captured is no refund.
+pub(super) const RELEASES_NO_REFUNDS: &str = "2025-03-31";
 
 /// By which event a refund is shown, the least telling first: events of one change, in one second, show the
 /// same refund, and differ in nothing but their names.
@@ -100,6 +105,35 @@ impl Refund {
     /// How far the refund had come.
     pub fn rank(&self) -> i64 {
         self.rank
+    }
+
+    /// What its row holds of it, and what the ledger does: see [`super::reading`].
+    pub fn row(&self, version: &str) -> Row {
+        let object = &self.object;
+        let status = object.status();
+        // As sql/refund.sql says it.
+        let moves_money =
+            object.balance_transaction.is_some() || status != "succeeded" || version >= RELEASES_NO_REFUNDS;
+        let row = json!({
+            "id": object.id,
+            "charge_id": object.charge,
+            "payment_id": object.payment_intent,
+            "status": status,
+            "amount": object.amount,
+            "currency": object.currency,
+            "reason": object.reason,
+            "failure_reason": object.failure_reason,
+            "created_at": object.created,
+            "moves_money": moves_money,
+        });
+        let amount = if moves_money { object.amount.get() } else { 0 };
+        let failed = matches!(status, "failed" | "canceled");
+        Row::new(row).posts(self.id(), "refund", amount, object.currency).posts(
+            self.id(),
+            "refund_failure",
+            if failed { amount } else { 0 },
+            object.currency,
+        )
     }
 
     /// Binds $10 to $19.

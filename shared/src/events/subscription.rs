@@ -2,10 +2,12 @@
 //! tombstone at the end. What a subscription grants follows from its invoices, see [`super::invoice`].
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::field::{Fault, Id, Instant, NonNegative, Reference, Text, read};
 use super::list::List;
+use super::row::Row;
 use super::statement::Statement;
 use crate::money::Currency;
 
@@ -115,6 +117,42 @@ impl Subscription {
     /// How far the subscription had come.
     pub fn rank(&self) -> i64 {
         self.rank
+    }
+
+    /// What its row holds of it, and those of its items: see [`super::reading`].
+    pub fn row(&self) -> Row {
+        let object = &self.object;
+        let paused_until = object.pause_collection.as_ref().map(|pause| match pause.resumes_at {
+            Some(at) => json!(at),
+            None => json!("infinity"),
+        });
+        let row = json!({
+            "id": object.id,
+            "customer_id": object.customer,
+            "status": object.status,
+            "currency": object.currency,
+            "collection_method": object.collection_method,
+            "cancel_at_period_end": object.cancel_at_period_end,
+            "cancel_at": object.cancel_at,
+            "canceled_at": object.canceled_at,
+            "paused_until": paused_until,
+            "trial_end": object.trial_end,
+            "started_at": object.start_date,
+            "ended_at": if self.ended { object.ended_at } else { None },
+            "items_complete": !object.items.has_more,
+            "created_at": object.created,
+        });
+        let item = |item: &Item| {
+            json!({
+                "id": item.id,
+                "price_id": item.price.id,
+                "product_id": item.price.product,
+                "quantity": item.quantity,
+                "current_period_start": item.period_start,
+                "current_period_end": item.period_end,
+            })
+        };
+        self.items.iter().map(item).fold(Row::new(row), Row::with_part)
     }
 
     /// Binds $10 to $31.

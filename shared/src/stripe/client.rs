@@ -1,21 +1,25 @@
-//! A client for Stripe's API that keeps its connections, bounds its time and repeats what may be repeated.
+//! A client for Stripe's API that keeps its connections, bounds its time, spaces its requests and repeats what may be
+//! repeated.
 //!
 //! It moves bytes: what a reply means is its callers' concern, so that one odd object never costs a page.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
-use hyper::{Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Request, StatusCode};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rand::Rng;
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 
-use crate::failure::Failure;
+use super::api_key::ApiKey;
+use super::error::{StripeError, code_of};
+use super::pace::{Pace, Share};
 
 /// Where Stripe's API is.
 pub const API_BASE: &str = "https://api.stripe.com";
@@ -23,80 +27,38 @@ pub const API_BASE: &str = "https://api.stripe.com";
 /// A page of a hundred large objects stays well below this.
 const REPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// A secret or restricted key.
-#[derive(Clone)]
-pub struct ApiKey(SecretString);
+/// A request waits no longer than this, whatever `Retry-After` says.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
-impl From<SecretString> for ApiKey {
-    fn from(key: SecretString) -> Self {
-        Self(key)
-    }
+/// How a request is asked beside its path.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// The connected account that it is about.
+    pub account: Option<&'a str>,
+    /// The API version whose shapes the answer has; `None` is the account's own.
+    pub version: Option<&'a str>,
 }
 
-/// Why Stripe did not answer a request.
-#[derive(Debug, thiserror::Error)]
-pub enum StripeError {
-    /// The key is unknown, revoked, or may not read this.
-    #[error("Stripe refused the API key ({0}); put a valid key into the secret")]
-    KeyRefused(StatusCode),
-    /// Too many requests, even after waiting.
-    #[error("Stripe's rate limit was reached; try again later")]
-    RateLimited,
-    /// Stripe refused the request itself.
-    #[error("Stripe answered {status} ({code}) to {path}")]
-    Refused {
-        /// The HTTP status.
-        status: StatusCode,
-        /// Stripe's error code, such as `resource_missing`.
-        code: String,
-        /// The path that was asked.
-        path: String,
-    },
-    /// Stripe failed, even after repeats.
-    #[error("Stripe failed with {0}; try again later")]
-    Failed(StatusCode),
-    /// No answer within the time allowed.
-    #[error("Stripe did not answer within {0:?}; try again later")]
-    TimedOut(Duration),
-    /// The connection failed.
-    #[error("Stripe could not be reached; check the network")]
-    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The answer could not be read.
-    #[error("Stripe's answer to {path} cannot be read: {reason}")]
-    Unreadable {
-        /// The path that was asked.
-        path: String,
-        /// What is wrong with the answer.
-        reason: String,
-    },
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The body, to the byte.
+    pub body: Bytes,
+    /// By Stripe's own clock, the last second that the answer is certain to know all of. By ours where it does not say.
+    pub knows_until: OffsetDateTime,
+    /// By how many seconds our clock is ahead of Stripe's.
+    pub ahead_seconds: i64,
 }
 
-impl StripeError {
-    fn may_pass(&self) -> bool {
-        matches!(self, Self::RateLimited | Self::Failed(_) | Self::TimedOut(_) | Self::Unreachable(_))
-    }
-}
-
-impl From<StripeError> for Failure {
-    fn from(error: StripeError) -> Self {
-        let error_type = match &error {
-            StripeError::KeyRefused(_) => "StripeKeyRefused",
-            StripeError::RateLimited => "StripeRateLimited",
-            StripeError::Refused { .. } | StripeError::Unreadable { .. } => "StripeRefused",
-            StripeError::Failed(_) | StripeError::TimedOut(_) | StripeError::Unreachable(_) => {
-                "StripeUnavailable"
-            }
-        };
-        Self::new(error_type, error.to_string()).with_source(error)
-    }
-}
-
-/// A client of Stripe's API. Cloning shares its connections.
+/// A client of Stripe's API. Clones share connections and pace.
 #[derive(Clone)]
 pub struct Client {
-    http: hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    http: hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     key: ApiKey,
+    /// What an error calls the place that the key was read from.
+    secret: Arc<str>,
+    pace: Option<Arc<Pace>>,
     attempt_timeout: Duration,
     attempts: u32,
 }
@@ -112,16 +74,27 @@ impl Client {
         Self::new(base, key, Duration::from_secs(30), 5)
     }
 
+    /// A client that repeats what may pass, so many attempts of that length.
+    pub fn hasty(base: impl Into<String>, key: ApiKey, attempt_timeout: Duration, attempts: u32) -> Self {
+        Self::new(base, key, attempt_timeout, attempts)
+    }
+
     fn new(base: impl Into<String>, key: ApiKey, attempt_timeout: Duration, attempts: u32) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(attempt_timeout.min(Duration::from_secs(10))));
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_webpki_roots()
             .https_or_http()
             .enable_http1()
-            .build();
+            .wrap_connector(tcp);
         Self {
             http: hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector),
             base: base.into(),
             key,
+            secret: "its secret".into(),
+            pace: None,
             attempt_timeout,
             attempts,
         }
@@ -133,42 +106,121 @@ impl Client {
         Self { key, ..self.clone() }
     }
 
+    /// The same client, whose errors say which secret the key was read from.
+    #[must_use]
+    pub fn of_secret(mut self, secret_id: &str) -> Self {
+        self.secret = format!("secret {secret_id}").into();
+        self
+    }
+
+    /// The same client at a share of the rate that Stripe allows its key.
+    #[must_use]
+    pub fn at_share(mut self, share: Share) -> Self {
+        self.pace = Pace::new(self.is_live(), share).map(Arc::new);
+        self
+    }
+
+    /// Whether its key moves real money.
+    pub fn is_live(&self) -> bool {
+        self.key.livemode() == Some(true)
+    }
+
     /// Gets `path_and_query` (it begins with `/v1/`), in a connected account where one is named.
     ///
     /// # Errors
     /// Why Stripe did not answer, after the attempts that the client makes.
     pub async fn get(&self, path_and_query: &str, account: Option<&str>) -> Result<Bytes, StripeError> {
+        self.read(path_and_query, Asked { account, version: None }).await.map(|answer| answer.body)
+    }
+
+    /// Gets `path_and_query`, with what is known of the answer besides.
+    ///
+    /// # Errors
+    /// Why Stripe did not answer, after the attempts that the client makes.
+    pub async fn read(&self, path_and_query: &str, asked: Asked<'_>) -> Result<Answer, StripeError> {
+        self.send(Method::GET, path_and_query, None, asked).await
+    }
+
+    /// Posts a form. All attempts carry one idempotency key, so that Stripe does it once, whichever of them arrives
+    /// (Stripe documentation, "Idempotent requests").
+    ///
+    /// # Errors
+    /// Why Stripe did not answer, after the attempts that the client makes.
+    pub async fn post(&self, path: &str, form: &str, asked: Asked<'_>) -> Result<Answer, StripeError> {
+        self.send(Method::POST, path, Some(form), asked).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        form: Option<&str>,
+        asked: Asked<'_>,
+    ) -> Result<Answer, StripeError> {
+        let idempotency_key = form.map(|_| format!("recoup-{:032x}", rand::rng().random::<u128>()));
+        let path = path_and_query.split('?').next().unwrap_or_default();
         let mut attempt = 1;
         loop {
-            let (error, wait) = match self.get_once(path_and_query, account).await {
-                Ok(body) => return Ok(body),
+            if let Some(pace) = &self.pace {
+                pace.turn(method.as_str(), path).await;
+            }
+            let request = self.request(&method, path_and_query, form, asked, idempotency_key.as_deref())?;
+            let (error, wait) = match self.send_once(request, path, asked).await {
+                Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
             if attempt == self.attempts || !error.may_pass() {
                 return Err(error);
             }
             let backoff = Duration::from_millis(250 << attempt).mul_f64(rand::rng().random_range(0.5..1.0));
-            tokio::time::sleep(wait.unwrap_or(backoff)).await;
+            let wait = wait.unwrap_or(backoff).min(WAIT_MAX);
+            if let (StripeError::RateLimited, Some(pace)) = (&error, &self.pace) {
+                pace.hold(wait);
+            }
+            tokio::time::sleep(wait).await;
             attempt += 1;
         }
     }
 
-    async fn get_once(
+    fn request(
         &self,
+        method: &Method,
         path_and_query: &str,
-        account: Option<&str>,
-    ) -> Result<Bytes, (StripeError, Option<Duration>)> {
-        let exchange = async {
-            let mut request = Request::get(format!("{}{path_and_query}", self.base));
-            let mut bearer = HeaderValue::try_from(format!("Bearer {}", self.key.0.expose_secret()))
-                .map_err(|_| StripeError::KeyRefused(StatusCode::UNAUTHORIZED))?;
-            bearer.set_sensitive(true);
-            request = request.header(AUTHORIZATION, bearer);
-            if let Some(account) = account {
-                request = request.header("Stripe-Account", account);
+        form: Option<&str>,
+        asked: Asked<'_>,
+        idempotency_key: Option<&str>,
+    ) -> Result<Request<Full<Bytes>>, StripeError> {
+        let mut bearer = HeaderValue::try_from(self.key.bearer()).map_err(|_| {
+            self.key_refused(StatusCode::UNAUTHORIZED, "not a key".to_owned(), path_and_query)
+        })?;
+        bearer.set_sensitive(true);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path_and_query}", self.base))
+            .header(AUTHORIZATION, bearer);
+        let others = [
+            ("Stripe-Account", asked.account),
+            ("Stripe-Version", asked.version),
+            ("Idempotency-Key", idempotency_key),
+            (CONTENT_TYPE.as_str(), form.map(|_| "application/x-www-form-urlencoded")),
+        ];
+        for (name, value) in others {
+            if let Some(value) = value {
+                request = request.header(name, value);
             }
-            let request =
-                request.body(Empty::new()).map_err(|error| StripeError::Unreachable(error.into()))?;
+        }
+        let body = Full::new(Bytes::from(form.unwrap_or_default().to_owned()));
+        request.body(body).map_err(|error| StripeError::Unreachable(error.into()))
+    }
+
+    async fn send_once(
+        &self,
+        request: Request<Full<Bytes>>,
+        path: &str,
+        asked: Asked<'_>,
+    ) -> Result<Answer, (StripeError, Option<Duration>)> {
+        let began = std::time::Instant::now();
+        let exchange = async {
             let response =
                 self.http.request(request).await.map_err(|error| StripeError::Unreachable(error.into()))?;
             let (head, body) = response.into_parts();
@@ -184,34 +236,46 @@ impl Client {
             Ok(Err(error)) => return Err((error, None)),
             Err(_) => return Err((StripeError::TimedOut(self.attempt_timeout), None)),
         };
-        let error = match head.status {
-            status if status.is_success() => return Ok(body),
-            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => StripeError::KeyRefused(status),
-            StatusCode::TOO_MANY_REQUESTS => StripeError::RateLimited,
-            status if status.is_server_error() || status == StatusCode::CONFLICT => {
+        let error = match (head.status, asked.account) {
+            (status, _) if status.is_success() => return Ok(answer(body, &head.headers, began.elapsed())),
+            (status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), account) => {
+                match (code_of(&body), account) {
+                    (code, Some(account)) if code == "account_invalid" => {
+                        StripeError::AccountRefused { account: account.to_owned() }
+                    }
+                    (code, _) => self.key_refused(status, code, path),
+                }
+            }
+            (StatusCode::TOO_MANY_REQUESTS, _) => StripeError::RateLimited,
+            (status, _) if status.is_server_error() || status == StatusCode::CONFLICT => {
                 StripeError::Failed(status)
             }
-            status => StripeError::Refused {
-                status,
-                code: error_code(&body),
-                path: path_and_query.split('?').next().unwrap_or_default().to_owned(),
-            },
+            (status, _) => StripeError::Refused { status, code: code_of(&body), path: path.to_owned() },
         };
         let wait = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        Err((error, wait.map(|seconds: u64| Duration::from_secs(seconds.min(60)))))
+        Err((error, wait.map(Duration::from_secs)))
+    }
+
+    fn key_refused(&self, status: StatusCode, code: String, path_and_query: &str) -> StripeError {
+        let path = path_and_query.split('?').next().unwrap_or_default().to_owned();
+        StripeError::KeyRefused {
+            status,
+            code,
+            key: self.key.masked(),
+            path,
+            secret: self.secret.to_string(),
+        }
     }
 }
 
-fn error_code(body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Body {
-        error: Detail,
-    }
-    #[derive(Deserialize)]
-    struct Detail {
-        code: Option<String>,
-        r#type: Option<String>,
-    }
-    let detail = serde_json::from_slice::<Body>(body).ok().map(|body| body.error);
-    detail.and_then(|detail| detail.code.or(detail.r#type)).unwrap_or_else(|| "no code".to_owned())
+/// Stripe's answer was made at some instant within `took` of its arrival. What happened in the second of that instant
+/// it may know in part; what happened before, all.
+fn answer(body: Bytes, headers: &HeaderMap, took: Duration) -> Answer {
+    let ours = OffsetDateTime::from(SystemTime::now());
+    let stripes =
+        headers.get(DATE).and_then(|date| OffsetDateTime::parse(date.to_str().ok()?, &Rfc2822).ok());
+    let earliest = stripes.unwrap_or(ours) - took;
+    let knows_until = OffsetDateTime::from_unix_timestamp(earliest.unix_timestamp() - 1).unwrap_or(earliest);
+    let ahead_seconds = stripes.map_or(0, |stripes| (ours - stripes).whole_seconds());
+    Answer { body, knows_until, ahead_seconds }
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{Client, StripeError};
 use crate::events::checkout_session::Line;
-use crate::events::field::{Id, Metadata, NonNegative, Text, read};
+use crate::events::field::{Fault, Id, Metadata, NonNegative, Text, read};
 use crate::events::grant::Grant;
 use crate::events::receive::LineItems;
 
@@ -46,6 +46,15 @@ enum Product {
         #[serde(default)]
         metadata: Metadata,
     },
+}
+
+/// The lines of the list that a session shows where it was asked for, and whether there are more.
+///
+/// # Errors
+/// The field that is missing or cannot be read.
+pub fn of_list(list: &RawValue) -> Result<(Vec<Line>, bool), Fault> {
+    let page: Page = read("line_items", list)?;
+    Ok((page.data.into_iter().map(Item::into_line).collect(), page.has_more))
 }
 
 impl LineItems for Client {

@@ -1,7 +1,13 @@
 //! Stripe: the proof that a body came from it, and the door to its API.
 
+mod api_key;
 mod client;
-mod line_items;
+mod error;
+pub mod line_items;
+mod pace;
 pub mod signature;
 
-pub use client::{API_BASE, ApiKey, Client, StripeError};
+pub use api_key::ApiKey;
+pub use client::{API_BASE, Answer, Asked, Client};
+pub use error::StripeError;
+pub use pace::Share;

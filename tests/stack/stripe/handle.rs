@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -111,6 +111,31 @@ impl Stripe {
     pub fn object(&self, id: &str) -> Option<Value> {
         let kind = Kind::of_id(id)?;
         self.act(|call| Ok(call.get(kind, id))).ok().flatten()
+    }
+
+    /// Stores an object as it is given, new or in the place of the one with its id; tells nobody. For what Stripe would
+    /// never say, and to make much quickly.
+    pub fn put(&self, object: &Value) {
+        let kind = Kind::of_object(object["object"].as_str().unwrap_or_default());
+        let kind = kind.expect("an object of a type that the stand-in has");
+        let stored = self.act(|call| {
+            let known = call.text(kind, object["id"].as_str().unwrap_or_default()).is_some();
+            Ok(if known { call.replace(kind, object) } else { call.insert(kind, object) })
+        });
+        stored.expect("storing refuses nothing");
+    }
+
+    /// An object is gone, and nobody is told.
+    pub fn forget(&self, id: &str) {
+        if let Some(kind) = Kind::of_id(id) {
+            let forgotten = self.act(|call| Ok(call.remove(kind, id)));
+            forgotten.expect("forgetting refuses nothing");
+        }
+    }
+
+    /// A connected account leaves the platform: no request may be about it any more.
+    pub fn disconnect(&self, id: &str) {
+        self.shared().world().accounts.remove(id);
     }
 
     /// How many objects there are of a type, e.g. `charge`.
@@ -304,6 +329,21 @@ impl Stripe {
     /// API requests over HTTP since the start, refused ones included, test actions not.
     pub fn request_count(&self) -> u64 {
         self.shared().requests.load(Ordering::Relaxed)
+    }
+
+    /// When the requests that [`Stripe::request_count`] counts arrived, in their order.
+    pub fn arrivals(&self) -> Vec<Instant> {
+        self.shared().arrivals.lock().expect("no request panics while holding the arrivals").clone()
+    }
+
+    /// Connections that were made since the start.
+    pub fn connection_count(&self) -> u64 {
+        self.shared().connections.load(Ordering::Relaxed)
+    }
+
+    /// No failure that was asked for is left.
+    pub fn heal(&self) {
+        self.shared().limits().faults.clear();
     }
 
     /// Limits requests from now on, or no longer.

@@ -9,6 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 
 use super::errors::{ApiError, Result};
 use super::events::Origin;
@@ -71,7 +73,8 @@ pub async fn handle(
     if fault == Some(ApiFault::LostAnswer) {
         return never(&shared).await;
     }
-    respond(answer, &request_id, &version, key)
+    let now = shared.world().clock.now();
+    respond(answer, &request_id, &version, key, now)
 }
 
 /// Holds the connection until the client gives up or the stand-in ends.
@@ -164,9 +167,10 @@ fn take_expand(entries: &mut Vec<(String, Form)>) -> Result<Vec<String>> {
     Ok(paths)
 }
 
-fn respond(answer: Answer, request_id: &str, version: &str, key: Option<&str>) -> Response {
+fn respond(answer: Answer, request_id: &str, version: &str, key: Option<&str>, now: i64) -> Response {
     let mut response = Response::builder()
         .status(answer.status)
+        .header(header::DATE, http_date(now))
         .header(header::CONTENT_TYPE, "application/json")
         .header("Request-Id", request_id)
         .header("Stripe-Version", version);
@@ -182,6 +186,12 @@ fn respond(answer: Answer, request_id: &str, version: &str, key: Option<&str>) -
     }
     let body = Body::from(answer.body.as_bytes().to_vec());
     response.body(body).expect("all header values are visible ASCII")
+}
+
+/// As HTTP writes a second (RFC 9110, "Date/Time Formats").
+fn http_date(unix_seconds: i64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(unix_seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    at.format(&Rfc2822).unwrap_or_default().replace("+0000", "GMT")
 }
 
 impl Shared {

@@ -36,7 +36,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::serve::ListenerExt;
@@ -123,6 +123,9 @@ struct Shared {
     limits: Arc<Mutex<Limits>>,
     api_keys: Mutex<ApiKeys>,
     requests: AtomicU64,
+    /// When each of them arrived.
+    arrivals: Mutex<Vec<Instant>>,
+    connections: AtomicU64,
     end: watch::Sender<bool>,
 }
 
@@ -147,6 +150,7 @@ impl Shared {
     /// Counts a request and gives the fault that is due to it.
     fn count_request(&self) -> Option<ApiFault> {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        self.arrivals.lock().expect("no request panics while holding the arrivals").push(Instant::now());
         self.limits().faults.pop_front()
     }
 
@@ -175,6 +179,8 @@ impl Stripe {
             limits,
             api_keys: Mutex::new(ApiKeys { valid: vec![options.api_key], revoked: Vec::new() }),
             requests: AtomicU64::new(0),
+            arrivals: Mutex::default(),
+            connections: AtomicU64::new(0),
             end: watch::Sender::new(false),
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -190,7 +196,9 @@ impl Stripe {
 }
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let listener = listener.tap_io(|stream| {
+    let counted = shared.clone();
+    let listener = listener.tap_io(move |stream| {
+        counted.connections.fetch_add(1, Ordering::Relaxed);
         // Without it answers wait for the client's delayed acknowledgements; a failure only costs time.
         let _ = stream.set_nodelay(true);
     });

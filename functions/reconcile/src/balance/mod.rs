@@ -152,7 +152,7 @@ impl Run<'_> {
                 deadline,
             };
             let stopped = match run.finish(span).await {
-                Err(failure) if account.is_some() && failure.error_type() == "StripeKeyRefused" => {
+                Err(failure) if account.is_some() && failure.error_type() == "StripeAccountRefused" => {
                     compared.differences.add(accounts::left(account.as_deref().unwrap_or_default()));
                     None
                 }
@@ -177,10 +177,10 @@ impl Run<'_> {
         let status = if compared.stopped.is_some() { "partial" } else { "completed" };
         sqlx::query(
             "insert into recoup.reconciliations
-                (scope, account, window_from, window_to, dry_run, started_at, status, listed, missing, repaired, failed)
+                (scope, narrowed, window_from, window_to, dry_run, started_at, status, listed, missing, repaired, failed)
              values ('balance', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
-        .bind(&self.account)
+        .bind(self.account.is_some())
         .bind(self.span.from)
         .bind(self.span.to)
         .bind(self.dry_run)
@@ -204,7 +204,7 @@ impl Run<'_> {
 pub async fn last_good_run(connection: &mut PgConnection) -> Result<Option<OffsetDateTime>, Failure> {
     sqlx::query_scalar(
         "select max(window_to) from recoup.reconciliations
-         where scope = 'balance' and status = 'completed' and not dry_run and account is null and failed = 0",
+         where scope = 'balance' and status = 'completed' and not dry_run and not narrowed and failed = 0",
     )
     .fetch_one(connection)
     .await

@@ -199,7 +199,7 @@ impl Run<'_> {
                 differences,
             );
             match looked.await {
-                Err(failure) if account.is_some() && failure.error_type() == "StripeKeyRefused" => {
+                Err(failure) if account.is_some() && failure.error_type() == "StripeAccountRefused" => {
                     differences.add(accounts::left(account.as_deref().unwrap_or_default()));
                 }
                 looked => looked?,

@@ -11,13 +11,16 @@
         $17, $18, $19, $20, event_id, event_created, event_rank
     from event
     on conflict (id) do update set
+        payment_id = excluded.payment_id,
         customer_id = excluded.customer_id,
         status = excluded.status,
         amount = excluded.amount,
         amount_captured = excluded.amount_captured,
         amount_refunded = excluded.amount_refunded,
+        currency = excluded.currency,
         failure_code = excluded.failure_code,
         balance_transaction = excluded.balance_transaction,
+        created_at = excluded.created_at,
         event_id = excluded.event_id,
         event_created = excluded.event_created,
         event_rank = excluded.event_rank,

@@ -2,7 +2,7 @@
 -- events of its own: the latest checkout knows best.
 , customer as (
     insert into recoup.customers as kept (id, account, email, name, event_id, event_created, event_rank)
-    select $11, account, $12, $13, event_id, case when $14 then event_created else '-infinity' end, 0
+    select $11, account, $12, $13, event_id, case when $14 then coalesce($33, event_created) else '-infinity' end, 0
     from event
     where $11::text is not null
         -- The row that is there already, and stays as it is, is not written: other sales of this customer go on.
@@ -11,7 +11,7 @@
             from recoup.customers as known
             where known.id = $11
                 and (known.event_created, known.event_rank, known.event_id)
-                    >= (case when $14 then event.event_created else '-infinity' end, 0, event.event_id)
+                    >= (case when $14 then coalesce($33, event.event_created) else '-infinity' end, 0, event.event_id)
         )
     on conflict (id) do update set
         email = excluded.email,
@@ -50,7 +50,7 @@
     )
     select
         $10, account, $11, paid_by.id, $16, $17, $18, $19, $20, $21, coalesce($22, event_created),
-        case when $16 = 'paid' then event_created end,
+        case when $16 = 'paid' then coalesce($33, event_created) end,
         event_id, event_created, event_rank
     from event
     cross join paid_by
@@ -58,9 +58,11 @@
         customer_id = coalesce(excluded.customer_id, kept.customer_id),
         payment_id = coalesce(excluded.payment_id, kept.payment_id),
         status = excluded.status,
+        mode = excluded.mode,
         currency = excluded.currency,
         amount_subtotal = excluded.amount_subtotal,
         amount_total = excluded.amount_total,
+        client_reference_id = excluded.client_reference_id,
         paid_at = coalesce(excluded.paid_at, kept.paid_at),
         event_id = excluded.event_id,
         event_created = excluded.event_created,
@@ -120,7 +122,7 @@
         item.grants_kind as kind,
         item.grants_ref as ref,
         item.quantity * item.grants_quantity as quantity,
-        event.event_created as granted_at,
+        coalesce($33, event.event_created) as granted_at,
         case when payment.amount_returned > 0 and payment.amount_returned >= $20 then payment.returned_at end
             as revoked_at
     from item

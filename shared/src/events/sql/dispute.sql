@@ -13,10 +13,13 @@
     from event
     left join (select id, payment_id from recoup.charges where id = $11) as charge on true
     on conflict (id) do update set
-        (payment_id, charge_alone, status, amount, reason, evidence_due_by, event_id, event_created, event_rank) = (
+        (
+            charge_id, payment_id, charge_alone, status, amount, currency, reason, evidence_due_by, created_at,
+            event_id, event_created, event_rank
+        ) = (
             select
-                coalesce(payment_id, kept.payment_id), charge_alone, status, amount, reason, evidence_due_by,
-                event_id, event_created, event_rank
+                charge_id, coalesce(payment_id, kept.payment_id), charge_alone, status, amount, currency, reason,
+                evidence_due_by, created_at, event_id, event_created, event_rank
             from unnest(array[kept, excluded]) with ordinality as known
             order by known.event_created desc, known.event_rank desc, known.ordinality desc
             limit 1

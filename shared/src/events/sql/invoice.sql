@@ -9,18 +9,22 @@
     select
         $10, account, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,
         case when $14 = 'paid' then coalesce($26, event_created) end,
-        $27, case when $28 then event_created end, $29, $30, event_id, event_created, event_rank
+        $27, case when $28 then coalesce($39, event_created) end, $29, $30, event_id, event_created, event_rank
     from event
     on conflict (id) do update set
         (
             customer_id, subscription_id, payment_id, status, number, billing_reason, collection_method, currency,
             amount_due, amount_paid, total, attempt_count, next_payment_attempt, due_at, finalized_at, paid_at,
-            paid_out_of_band, lines_complete, event_id, event_created, event_rank
+            paid_out_of_band, lines_complete, created_at, event_id, event_created, event_rank
         ) = (
             select
-                customer_id, subscription_id, payment_id, status, number, billing_reason, collection_method, currency,
+                customer_id, subscription_id,
+                -- Newer API versions no longer say these two. That does not take back what older ones said.
+                coalesce(payment_id, kept.payment_id, excluded.payment_id),
+                status, number, billing_reason, collection_method, currency,
                 amount_due, amount_paid, total, attempt_count, next_payment_attempt, due_at, finalized_at, paid_at,
-                paid_out_of_band, lines_complete, event_id, event_created, event_rank
+                coalesce(paid_out_of_band, kept.paid_out_of_band, excluded.paid_out_of_band),
+                lines_complete, created_at, event_id, event_created, event_rank
             from unnest(array[kept, excluded]) with ordinality as known
             order by known.event_created desc, known.event_rank desc, known.ordinality desc
             limit 1

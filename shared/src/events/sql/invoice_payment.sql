@@ -6,10 +6,12 @@
     select $10, account, $11, $12, $13, $14, $15, $16, $17, $18, event_id, event_created, event_rank
     from event
     on conflict (id) do update set
+        invoice_id = excluded.invoice_id,
         payment_id = excluded.payment_id,
         charge_id = excluded.charge_id,
         status = excluded.status,
         amount_paid = excluded.amount_paid,
+        currency = excluded.currency,
         paid_at = excluded.paid_at,
         event_id = excluded.event_id,
         event_created = excluded.event_created,

@@ -9,11 +9,16 @@
     from event
     on conflict (id) do update set
         status = excluded.status,
+        amount = excluded.amount,
+        currency = excluded.currency,
+        automatic = excluded.automatic,
+        method = excluded.method,
         arrival_date = excluded.arrival_date,
         balance_transaction = excluded.balance_transaction,
         failure_balance_transaction = excluded.failure_balance_transaction,
         failure_code = excluded.failure_code,
         reconciliation_status = excluded.reconciliation_status,
+        created_at = excluded.created_at,
         event_id = excluded.event_id,
         event_created = excluded.event_created,
         event_rank = excluded.event_rank,

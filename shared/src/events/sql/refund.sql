@@ -12,11 +12,14 @@
         event_id, event_created, event_rank
     from event
     on conflict (id) do update set
+        charge_id = coalesce(excluded.charge_id, kept.charge_id),
         payment_id = coalesce(excluded.payment_id, kept.payment_id),
         status = excluded.status,
         amount = excluded.amount,
+        currency = excluded.currency,
         reason = excluded.reason,
         failure_reason = excluded.failure_reason,
+        created_at = excluded.created_at,
         moves_money = excluded.moves_money,
         event_id = excluded.event_id,
         event_created = excluded.event_created,

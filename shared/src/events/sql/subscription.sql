@@ -23,6 +23,7 @@
         started_at = excluded.started_at,
         ended_at = excluded.ended_at,
         items_complete = excluded.items_complete,
+        created_at = excluded.created_at,
         event_id = excluded.event_id,
         event_created = excluded.event_created,
         event_rank = excluded.event_rank,

@@ -1,0 +1,150 @@
+//! What is done about an object that differs.
+
+use recoup::events::inbox::WriteError;
+use recoup::events::reading::{Family, Head, Reading};
+use recoup::events::receive::LineItems;
+use recoup::failure::Failure;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use super::Run;
+use super::compare::{Lack, compare};
+use super::here_only::HereOnly;
+use super::listing::Slice;
+use super::progress::Progress;
+use super::repair::{Repaired, repair};
+use super::told::findings;
+use crate::finding::{Finding, Kind};
+
+impl Run<'_> {
+    /// Writes an object, or in a dry run sees what writing it would change.
+    pub(super) async fn mend(
+        &mut self,
+        run: &mut Progress,
+        reading: &mut Reading<'_>,
+        lack: Lack,
+        known_until: OffsetDateTime,
+    ) -> Result<(), Failure> {
+        let (object, account) = (reading.family.object(), reading.account);
+        if let Some(session) = reading.awaits_lines().map(str::to_owned) {
+            run.reply.api_calls += 1;
+            match self.stripe.of_session(&session, account).await {
+                Ok(lines) => reading.set_lines(lines),
+                Err(error) if error.may_pass() => {
+                    run.unreadable(object, &session, account, &format!("fetch its lines: {error}"));
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let changes =
+            match repair(&mut self.connection, reading, known_until, &run.sponsor, self.dry_run).await? {
+                Repaired::Changes(changes) => changes,
+                Repaired::Refused(why) => {
+                    let kind = if lack == Lack::Missing { Kind::MissingHere } else { Kind::Different };
+                    run.count(object, kind);
+                    run.reply.unrepaired(kind, object, &reading.id, account, why);
+                    return Ok(());
+                }
+            };
+        let changed = !changes.is_empty();
+        let findings = findings(&mut run.named, reading, lack, changes, !self.dry_run);
+        if findings.is_empty() && changed {
+            // Its rows were named by another object.
+            return Ok(());
+        }
+        if findings.is_empty() {
+            return self.left_as_it_is(run, reading, known_until).await;
+        }
+        run.count(object, if lack == Lack::Missing { Kind::MissingHere } else { Kind::Different });
+        if !self.dry_run {
+            run.reply.count(object, |counts| counts.repaired += 1);
+        }
+        findings.into_iter().for_each(|finding| run.reply.find(finding));
+        Ok(())
+    }
+
+    /// An object that differs and that writing does not change: a newer event wrote its row meanwhile, or another object's
+    /// repair did; or no statement repairs it.
+    async fn left_as_it_is(
+        &mut self,
+        run: &mut Progress,
+        reading: &Reading<'_>,
+        known_until: OffsetDateTime,
+    ) -> Result<(), Failure> {
+        let newer: Option<bool> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "select event_created > $2 from recoup.{} where id = $1",
+            reading.family.table()
+        )))
+        .bind(&reading.id)
+        .bind(known_until)
+        .fetch_optional(&mut self.connection)
+        .await
+        .map_err(WriteError::from)?;
+        let again =
+            compare(&mut self.connection, reading.family, std::slice::from_ref(reading), known_until).await?;
+        if newer == Some(true) || again.is_empty() {
+            return Ok(());
+        }
+        run.count(reading.family.object(), Kind::Different);
+        let why = "an order's lines, grants and the ledger's entries keep what was written first: compare them by hand";
+        run.reply.unrepaired(
+            Kind::Different,
+            reading.family.object(),
+            &reading.id,
+            reading.account,
+            why.to_owned(),
+        );
+        Ok(())
+    }
+
+    /// A row that Stripe does not list. What Stripe says was deleted gets its tombstone; the rest is told.
+    pub(super) async fn settle_here_only(
+        &mut self,
+        run: &mut Progress,
+        slice: &Slice,
+        row: HereOnly,
+        knows_until: OffsetDateTime,
+    ) -> Result<(), Failure> {
+        let (object, account) = (slice.family.object(), slice.account.as_deref());
+        if row.deleted && slice.family == Family::Customer {
+            // Stripe's mark says no more than the id: what we know of the customer stays.
+            let known: Option<Value> = sqlx::query_scalar(
+                "select jsonb_build_object('id', id, 'object', 'customer', 'deleted', true, 'email', email, 'name', name,
+                     'created', extract(epoch from created_at)::bigint)
+                 from recoup.customers where id = $1",
+            )
+            .bind(&row.id)
+            .fetch_optional(&mut self.connection)
+            .await
+            .map_err(WriteError::from)?;
+            let text = known.and_then(|known| serde_json::value::to_raw_value(&known).ok());
+            if let Some(text) = text
+                && let Ok(head) = Head::read(&text)
+                && let Ok(Some(mut reading)) =
+                    Reading::of(slice.family, &head, &text, account, &run.version.clone())
+            {
+                return self.mend(run, &mut reading, Lack::Different, knows_until).await;
+            }
+        }
+        run.reply.count(object, |counts| counts.missing_there += 1);
+        let why = "Stripe does not have it; rows are never deleted here";
+        run.reply.find(Finding::of(Kind::MissingThere, object, row.id, account).because(why));
+        Ok(())
+    }
+
+    /// Settles what follows from several objects, in an order that does not depend on the network.
+    pub(super) async fn settle_later(&mut self, run: &mut Progress) -> Result<(), Failure> {
+        let mut later = std::mem::take(&mut run.later);
+        later.sort_by(|one, other| (one.family, &one.id).cmp(&(other.family, &other.id)));
+        let version = run.version.clone();
+        for one in later {
+            let Ok(head) = Head::read(&one.object) else { continue };
+            let reading = Reading::of(one.family, &head, &one.object, one.account.as_deref(), &version);
+            if let Ok(Some(mut reading)) = reading {
+                self.mend(run, &mut reading, Lack::Consequence, one.known_until).await?;
+            }
+        }
+        Ok(())
+    }
+}
