@@ -8,6 +8,7 @@
 
 mod accounts;
 mod balance;
+mod belonging;
 mod differences;
 mod endpoint;
 mod events;

@@ -5,9 +5,10 @@ use recoup::failure::Failure;
 use recoup::money::{Currency, Money};
 use serde_json::json;
 
+use super::account::{OfAccount, keep};
 use super::books::{self, Difference, PaidOut, Part, Unmatched};
+use super::database;
 use super::transaction::Transaction;
-use super::{OfAccount, database, keep};
 use crate::finding::{Finding, Kind};
 use crate::list::{List, object};
 
