@@ -19,6 +19,7 @@ FULL = {
     "BackupLockDays": 30,
     "PoolerSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:pooler-AbCdEf",
     "RestoreTargetSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:other-AbCdEf",
+    "StripeWebhookUrl": "https://shop.example/webhooks/stripe",
     "StripeEventBus": "aws.partner/stripe.com/ed_test_1",
     "VpcSubnetIds": ["subnet-1"],
     "VpcSecurityGroupIds": ["sg-1"],
@@ -44,7 +45,8 @@ VARIABLES = {
     "Restore": {"RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_KEY_SECRET_ID", "RESTORE_CONNECTIONS"},
     "Reconcile": {
         "RUST_LOG", "DATABASE_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE", "STRIPE_ACCOUNTS",
-        "STRIPE_RATE_SHARE_PERCENT",
+        "STRIPE_RATE_SHARE_PERCENT", "STRIPE_WEBHOOK_URL", "STRIPE_API_VERSION", "BACKUP_BUCKET",
+        "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
 }
 
@@ -69,6 +71,8 @@ SCHEDULES = {
     "VerifyHealthEveryFifteenMinutes": ("Verify", {"action": "health"}),
     "ReconcileEventsHourly": ("Reconcile", {"action": "events", "dry_run": False}),
     "ReconcileObjectsNightly": ("Reconcile", {"action": "objects", "dry_run": False}),
+    "ReconcileBalanceNightly": ("Reconcile", {"action": "balance", "dry_run": False}),
+    "ReconcileEndpointHourly": ("Reconcile", {"action": "endpoint"}),
     "ReconcileRetryEveryFiveMinutes": ("Reconcile", {"action": "retry", "dry_run": False}),
 }
 
@@ -143,7 +147,13 @@ def policies(full):
             *reading,
             *key("kms:Decrypt"),
         ],
-        "Reconcile": [log("Reconcile"), secrets(database, "StripeApiSecret"), failed],
+        "Reconcile": [
+            log("Reconcile"),
+            secrets(database, "StripeApiSecret"),
+            allow("s3:PutObject", "${BackupBucket.Arn}/v1/reports/*"),
+            failed,
+            *key("kms:GenerateDataKey"),
+        ],
     }
 
 
@@ -234,7 +244,8 @@ def check_functions(resources, full, fault):
 
 SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
 PUBLIC = {
-    "LogLevel", "StripeLivemode", "StripeAccounts", "StripeRateSharePercent", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
+    "LogLevel", "StripeLivemode", "StripeAccounts", "StripeRateSharePercent", "StripeWebhookUrl",
+    "${Api.ApiEndpoint}/webhooks/stripe", "StripeApiVersion", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
     "BackupRetentionDaysFull", "BackupRetentionDaysPayments", "BackupRetentionDaysOrders",
     "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "BackupChangesKeepHours", "1", "2", "BackupRpoHours",
     "SecretMaxAgeDays", "MetricsNamespace",
@@ -371,6 +382,7 @@ def check_alarms(resources, full, fault):
         (a.get("MetricName"), d["Value"]) for a in alarms.values() for d in a.get("Dimensions", [])
     }
     wanted = {("Errors", name) for name in VARIABLES}
+    wanted |= {(f"{scope}Drift", "reconcile") for scope in ("Objects", "Balance", "Endpoint")}
     wanted |= {("Throttles", "Webhook"), ("5xx", "Api")}
     wanted |= {("ApproximateNumberOfMessagesVisible", "DeadLetters.QueueName")}
     for metric, of in sorted(wanted - watched):

@@ -69,6 +69,7 @@ async fn each_set_restores_alone_with_what_its_foreign_keys_need() {
 pub async fn each_set_comes_back(stack: &Stack) {
     execute(&stack.database_url, "CREATE TABLE public.lessons (id serial PRIMARY KEY)").await;
     let money = [
+        "balance_transactions",
         "charges",
         "connected_accounts",
         "disputes",

@@ -170,6 +170,39 @@ def disputes_and_payouts():
     assert {move.reporting_category for move in moves} >= {"charge", "dispute", "dispute_reversal", "payout"}
 
 
+def balances():
+    """What `reconcile balance` and `reconcile endpoint` list, by their filters."""
+    moves = all_of(stripe.BalanceTransaction.list)
+    times = [move.created for move in moves]
+    assert times == sorted(times, reverse=True) and all(move.net == move.amount - move.fee for move in moves)
+    middle = times[len(times) // 2]
+    later = all_of(stripe.BalanceTransaction.list, created={"gte": middle, "lte": times[0]})
+    assert [move.id for move in later] == [move.id for move in moves if move.created >= middle]
+    charge = next(move for move in moves if move.reporting_category == "charge")
+    assert [move.id for move in all_of(stripe.BalanceTransaction.list, source=charge.source)] == [charge.id]
+    assert stripe.BalanceTransaction.retrieve(charge.id).fee == charge.fee
+    payouts = all_of(stripe.Payout.list, created={"gte": times[-1]})
+    told = [payout for payout in payouts if payout.automatic and payout.reconciliation_status == "completed"]
+    for payout in told:
+        paid = all_of(stripe.BalanceTransaction.list, payout=payout.id)
+        assert sum(move.net for move in paid if move.source != payout.id) == payout.amount
+    assert told
+    manual = next(payout for payout in payouts if not payout.automatic)
+    refused(stripe.InvalidRequestError, lambda: stripe.BalanceTransaction.list(payout=manual.id), param="payout")
+
+    silent = [stripe.WebhookEndpoint.create(url=f"http://127.0.0.1:1/{n}", enabled_events=["product.created"]) for n in range(3)]
+    listed = {endpoint.id: endpoint for endpoint in all_of(stripe.WebhookEndpoint.list)}
+    assert all(listed[one.id].status == "enabled" and listed[one.id].enabled_events == ["product.created"] for one in silent)
+    assert stripe.WebhookEndpoint.modify(silent[0].id, disabled=True).status == "disabled"
+    stripe.Product.create(name="Nobody hears of it")
+    undelivered = all_of(stripe.Event.list, delivery_success=False, created={"gte": times[-1]})
+    assert [event.type for event in undelivered][0] == "product.created" and undelivered[0].pending_webhooks == 2
+    delivered = {event.id for event in all_of(stripe.Event.list, delivery_success=True)}
+    assert delivered and not delivered & {event.id for event in undelivered}
+    for endpoint in silent:
+        stripe.WebhookEndpoint.delete(endpoint.id)
+
+
 def connects():
     made = [stripe.Account.create(type="express", country="DE", email=f"{number}@example.com") for number in range(3)]
     assert not made[0].charges_enabled and "external_account" in made[0].requirements.currently_due
@@ -319,6 +352,7 @@ def main():
     refunds(intent, charge)
     bills()
     disputes_and_payouts()
+    balances()
     connects()
     compared()
     refuses()

@@ -3,7 +3,7 @@
 mod bad_input;
 mod dry_run;
 mod gap;
-mod life;
+pub mod life;
 mod rate;
 mod shown;
 mod wiped;

@@ -106,6 +106,7 @@ impl Contract<'_> {
             }
             "reconcile" => {
                 environment.extend(stripe);
+                environment.extend(bucket);
                 environment.push(database);
             }
             _ => {}

@@ -205,9 +205,16 @@ impl Stack {
             true => Some(front::start(engine.handle(), &lambda, "webhook")?),
             false => None,
         };
-        if let Some(front) = &front {
-            let webhook_url = format!("{front}/webhooks/stripe");
-            stripe_join::deliver(&stripe, &webhook_url, &signing);
+        let webhook_url = front.as_ref().map(|front| format!("{front}/webhooks/stripe"));
+        if let Some(webhook_url) = &webhook_url {
+            stripe_join::deliver(&stripe, webhook_url, &signing);
+        }
+        // It checks what Stripe calls, which only stands now.
+        if builder.functions.iter().any(|name| name == "reconcile") {
+            let url = webhook_url.unwrap_or_else(|| "none".to_owned());
+            lambda.configure("reconcile", |config| {
+                config.environment.entry("STRIPE_WEBHOOK_URL".to_owned()).or_insert(url);
+            })?;
         }
         let pool = PgPoolOptions::new()
             .max_connections(8)

@@ -14,7 +14,10 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+use crate::differences::{Differences, Tally};
+use crate::finding as difference;
 use crate::listing::{Listed, Pages};
+use crate::report::{About, Location, Report};
 use crate::request::Window;
 
 /// No new page is begun when less than this is left of the invocation.
@@ -58,6 +61,48 @@ pub struct Reply {
     pub remaining: Option<Remaining>,
     /// What the operator should know besides.
     pub warnings: Vec<String>,
+    /// Where the report is.
+    pub report: Option<Location>,
+}
+
+impl Reply {
+    /// As the report tells it.
+    pub fn report(&self, started_at: OffsetDateTime) -> Report {
+        let mut differences = Differences::default();
+        for event in &self.events {
+            let mut finding = difference::Finding::of(difference::Kind::MissingHere, "event", &event.id, None);
+            // What has no effect here is kept, and nothing is left to do for it.
+            finding.repaired = matches!(event.outcome, "applied" | "duplicate" | "ignored");
+            finding.reason.clone_from(&event.reason);
+            differences.add(finding);
+        }
+        if let Some(like) = differences.kept().first().cloned() {
+            let done = if self.dry_run { 0 } else { self.applied + self.duplicate + self.ignored };
+            let unseen = Tally {
+                found: self.missing.saturating_sub(differences.found()),
+                repaired: done.saturating_sub(differences.repaired()),
+            };
+            differences.add_unseen(&like, unseen);
+        }
+        let about = About {
+            action: self.action,
+            status: self.status,
+            dry_run: self.dry_run,
+            from: self.from,
+            to: self.to,
+            started_at,
+            drift: self.drift,
+        };
+        let numbers = [
+            ("listed", self.listed),
+            ("missing", self.missing),
+            ("applied", self.applied),
+            ("ignored", self.ignored),
+            ("duplicate", self.duplicate),
+            ("failed", self.failed),
+        ];
+        Report::of(about, &numbers, &differences, &self.warnings)
+    }
 }
 
 /// One event that was missing here.
@@ -154,6 +199,7 @@ impl Run<'_> {
             events: Vec::new(),
             remaining: None,
             warnings,
+            report: None,
         }
     }
 

@@ -9,6 +9,6 @@ use recoup::{invocation, telemetry};
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-    let reconcile = Reconcile::from_env(Env::from_process(), SecretsManager::new(&aws));
+    let reconcile = Reconcile::from_env(Env::from_process(), &aws, SecretsManager::new(&aws));
     invocation::serve(reconcile).await
 }

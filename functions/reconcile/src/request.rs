@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
+use crate::balance;
 use crate::objects::Slice;
 
 /// Stripe lists events for 30 days (Stripe documentation, "List all events").
@@ -53,7 +54,7 @@ pub struct ReconcileRequest {
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
-    /// `objects` of this connected account alone.
+    /// `objects` and `balance` of this connected account alone.
     #[serde(default)]
     pub account: Option<String>,
     /// `objects` that have this metadata.
@@ -62,6 +63,9 @@ pub struct ReconcileRequest {
     /// What an earlier run of `objects` left, as its `remaining` has it.
     #[serde(default)]
     pub left: Option<Vec<Slice>>,
+    /// `balance`: where an invocation before stopped, as its `remaining` has it.
+    #[serde(default)]
+    pub cursor: Option<balance::Cursor>,
 }
 
 /// What `objects` is asked beside its window.
@@ -82,13 +86,17 @@ pub struct ObjectsRequest {
 }
 
 /// What can be done.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Stripe's event list against the inbox.
     Events,
     /// Stripe's objects against the rows.
     Objects,
+    /// Stripe's balance transactions and payouts against the ledger.
+    Balance,
+    /// Stripe's webhook endpoint and the last day's deliveries.
+    Endpoint,
     /// What waits for another try: failed events that are due, objects whose order is open, unmapped lines.
     Retry,
 }
@@ -105,10 +113,11 @@ pub struct Reset {
 }
 
 impl Request for ReconcileRequest {
-    const ACCEPTS: &'static str = "action (\"events\", \"objects\" or \"retry\"), from and to (instants such as \
-        2026-11-20T00:00:00Z; default: since the last good run, until now), dry_run (default true: nothing is changed); \
-        with objects: account, metadata ({\"key\":\"value\"}), actor and reason, left (of a run's remaining); \
-        with retry: event_id, actor and reason, for one event";
+    const ACCEPTS: &'static str = "action (\"events\", \"objects\", \"balance\", \"endpoint\" or \"retry\"), from and to \
+        (instants such as 2026-11-20T00:00:00Z; default: since the last good run, until now), dry_run (default true: \
+        nothing is changed); with objects: account, metadata ({\"key\":\"value\"}), actor and reason, left (of a run's \
+        remaining); with balance: account, cursor (of a run's remaining); with retry: event_id, actor and reason, for \
+        one event";
     const EXAMPLE: &'static str = r#"{"action":"events","from":"2026-11-20T00:00:00Z","dry_run":true}"#;
 }
 
@@ -130,12 +139,6 @@ impl ReconcileRequest {
         let given = |text: &Option<String>| {
             text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
         };
-        if self.from.is_some() || self.to.is_some() {
-            return Err(Failure::invalid_request(
-                "from and to belong to the actions events and objects, not to retry",
-            ));
-        }
-        self.nothing_of_objects("retry")?;
         match (given(&self.event_id), given(&self.actor), given(&self.reason)) {
             (None, None, None) => Ok(None),
             (Some(event_id), Some(actor), Some(reason)) => Ok(Some(Reset { event_id, actor, reason })),
@@ -151,9 +154,6 @@ impl ReconcileRequest {
     /// # Errors
     /// `InvalidRequest` where a part belongs to another action, or names an account that is not ours.
     pub fn objects(&self, accounts: &Accounts) -> Result<ObjectsRequest, Failure> {
-        if self.event_id.is_some() {
-            return Err(Failure::invalid_request("event_id belongs to the action retry, not to objects"));
-        }
         if let Some(account) = &self.account
             && !accounts.include(Some(account))
         {
@@ -173,14 +173,6 @@ impl ReconcileRequest {
             actor: given(&self.actor),
             reason: given(&self.reason),
         })
-    }
-
-    fn nothing_of_objects(&self, action: &str) -> Result<(), Failure> {
-        if self.account.is_some() || self.metadata.is_some() || self.left.is_some() {
-            let message = format!("account, metadata and left belong to the action objects, not to {action}");
-            return Err(Failure::invalid_request(message));
-        }
-        Ok(())
     }
 
     /// The window that is meant for objects, at `now`, after a last good run that ended at `last`.
@@ -225,7 +217,6 @@ impl ReconcileRequest {
     /// # Errors
     /// `InvalidRequest` where it ends before it begins, or lies before all that Stripe still lists.
     pub fn window(&self, now: OffsetDateTime, last: Option<OffsetDateTime>) -> Result<Window, Failure> {
-        self.nothing_of_objects("events")?;
         let oldest_listed = now - LISTED_FOR;
         let asked_from = self.from.or(last.map(|last| last - OVERLAP)).unwrap_or(oldest_listed);
         let to = self.to.unwrap_or(now).min(now);

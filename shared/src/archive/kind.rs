@@ -46,6 +46,7 @@ impl BackupKind {
                 "disputes",
                 "payouts",
                 "connected_accounts",
+                "balance_transactions",
                 "ledger_entries",
                 "invoices",
                 "invoice_lines",

@@ -39,3 +39,4 @@ pub mod row;
 pub mod statement;
 pub mod subscription;
 pub mod tie;
+pub mod types;

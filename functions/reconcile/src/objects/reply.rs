@@ -6,7 +6,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::listing::Slice;
+use crate::differences::Differences;
 use crate::finding::{Finding, Kind};
+use crate::report::{About, Location, Report};
 
 /// A reply names this many findings; the counts are of all.
 pub const FINDINGS_MAX: usize = 100;
@@ -47,6 +49,8 @@ pub struct Reply {
     pub remaining: Option<Remaining>,
     /// What the operator should know besides.
     pub warnings: Vec<String>,
+    /// Where the report is.
+    pub report: Option<Location>,
 }
 
 /// Objects.
@@ -88,6 +92,39 @@ pub struct Remaining {
 }
 
 impl Reply {
+    /// As the report tells it.
+    pub fn report(&self, started_at: OffsetDateTime) -> Report {
+        let mut differences = Differences::default();
+        for finding in &self.findings {
+            differences.add(finding.clone());
+        }
+        let mut warnings = self.warnings.clone();
+        if self.findings.len() >= FINDINGS_MAX {
+            warnings.push(format!("the first {FINDINGS_MAX} differences are named; the totals are of all objects"));
+        }
+        let about = About {
+            action: self.action,
+            status: self.status,
+            dry_run: self.dry_run,
+            from: self.from,
+            to: self.to,
+            started_at,
+            drift: self.drift,
+        };
+        let total = &self.total;
+        let numbers = [
+            ("listed", total.listed),
+            ("missing_here", total.missing_here),
+            ("different", total.different),
+            ("missing_there", total.missing_there),
+            ("unreadable", total.unreadable),
+            ("repaired", total.repaired),
+            ("unrepaired", total.unrepaired),
+            ("api_calls", self.api_calls),
+        ];
+        Report::of(about, &numbers, &differences, &warnings)
+    }
+
     /// The counts of a family and those of all.
     pub(super) fn count(&mut self, object: &'static str, count: impl Fn(&mut Counts)) {
         count(&mut self.total);

@@ -101,6 +101,7 @@ impl Run<'_> {
             findings: Vec::new(),
             remaining: None,
             warnings,
+            report: None,
         }
     }
 

@@ -55,6 +55,11 @@ impl S3Store {
         Self { client, bucket, patience: Duration::from_secs(PATIENCE_SECONDS) }
     }
 
+    /// Where the object is, for people and for the AWS CLI: `s3://bucket/key`.
+    pub fn uri(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.bucket)
+    }
+
     /// Whether the object stands with this size. Nobody else writes into the folder of a backup: what stands there was
     /// stored by a request whose answer was lost, and which was then repeated. (Its content is the manifest's word
     /// against the store's: this function may not read it.)
@@ -78,6 +83,15 @@ impl S3Store {
             (None, _, None) => DisplayErrorContext(error).to_string(),
         };
         StoreError::new(kind, format!("{operation} s3://{}/{key}", self.bucket), reason)
+    }
+}
+
+/// What a browser has to know of the objects that people open.
+fn content_type(key: &str) -> Option<&'static str> {
+    match key.rsplit_once('.')?.1 {
+        "html" => Some("text/html; charset=utf-8"),
+        "json" => Some("application/json"),
+        _ => None,
     }
 }
 
@@ -120,6 +134,7 @@ impl ObjectStore for S3Store {
                 .bucket(&self.bucket)
                 .key(key)
                 .if_none_match("*")
+                .set_content_type(content_type(key).map(str::to_owned))
                 // A bucket with Object Lock wants to be told of the checksum in so many words.
                 .checksum_algorithm(ChecksumAlgorithm::Sha256)
                 .checksum_sha256(BASE64.encode(sha256))
