@@ -244,6 +244,7 @@ async fn an_account_that_left_is_named_and_the_others_are_compared() {
         .start()
         .await
         .expect("a stack");
+    stack.stripe.pause_deliveries();
     let here = stack.stripe.account("acct_here1");
     here.request("POST", "/v1/customers", "name=Theirs").expect("a customer");
     let reply = objects(&stack, false).await;
