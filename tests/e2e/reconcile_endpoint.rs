@@ -118,7 +118,11 @@ async fn deliveries_that_did_not_come_are_counted_and_those_of_others_are_not() 
     let reply = check(&stack).await;
     let deliveries = &reply["deliveries"];
     assert_eq!((&deliveries["undelivered"], &deliveries["under_way"]), (&json!(3), &json!(1)), "{reply}");
-    assert_eq!((&deliveries["success_percent"], &deliveries["brought"]), (&json!(62.5), &json!(0)), "{reply}");
+    assert_eq!(
+        (&deliveries["success_percent"], &deliveries["brought"]),
+        (&json!(62.5), &json!(0)),
+        "{reply}"
+    );
     let expected = ["missing_here ", "missing_here ", "missing_here ", "different success_percent"];
     assert_eq!(found(&reply), expected);
 

@@ -22,7 +22,13 @@ const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\"></td><scrip
 async fn chromium(profile: &Path, page: &Path, options: &[&str]) -> Output {
     let program = place::program("chromium").expect("a browser: run `tests/setup`");
     Command::new(program)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--no-first-run",
+        ])
         .args(["--disable-dev-shm-usage", "--hide-scrollbars", "--virtual-time-budget=2000"])
         .arg(format!("--user-data-dir={}", profile.display()))
         .args(options)
@@ -59,19 +65,28 @@ async fn a_browser_shows_the_report_and_nothing_that_stripe_sent_is_markup_or_a_
     history(&stack, 21, 60).await;
     stack.stripe.put(&transaction("txn_hostile", HOSTILE, -4_242, 0, "eur", unix_now() - 3_600));
     stack.stripe.put(&transaction("txn_<b>bold</b>", "fee", -1, 0, "eur", unix_now() - 3_600));
-    sqlx::query("update recoup.ledger_entries set amount = amount + 1 where kind = 'charge' and currency = 'jpy'")
-        .execute(&stack.pool)
-        .await
-        .expect("planted");
+    sqlx::query(
+        "update recoup.ledger_entries set amount = amount + 1 where kind = 'charge' and currency = 'jpy'",
+    )
+    .execute(&stack.pool)
+    .await
+    .expect("planted");
     let reply = ask(&stack, everything(false)).await;
     assert_eq!(failed(&reply), "UnexplainedMoney");
     let said = unexplained(&reply.payload);
     let (json, page) = report(&stack, &said["report"]).await;
 
-    assert_eq!((&json["action"], &json["drift"], &json["dry_run"]), (&json!("balance"), &json!(true), &json!(false)));
-    assert_eq!(json["findings"].as_array().map(Vec::len), said["differences"].as_u64().map(|count| count as usize));
+    assert_eq!(
+        (&json["action"], &json["drift"], &json["dry_run"]),
+        (&json!("balance"), &json!(true), &json!(false))
+    );
+    assert_eq!(
+        json["findings"].as_array().map(Vec::len),
+        said["differences"].as_u64().map(|count| count as usize)
+    );
     let money = json["money"].as_array().expect("money");
-    let net: i64 = money.iter().filter(|line| line["currency"] == "kwd").filter_map(|line| line["net"].as_i64()).sum();
+    let net: i64 =
+        money.iter().filter(|line| line["currency"] == "kwd").filter_map(|line| line["net"].as_i64()).sum();
     let total = said["money"].as_array().expect("totals").iter().find(|total| total["currency"] == "kwd");
     assert_eq!(total.expect("dinars")["net"], net, "days add up to what the reply says");
     for text in [&json.to_string(), &page, &reply.payload.to_string()] {
@@ -87,10 +102,16 @@ async fn a_browser_shows_the_report_and_nothing_that_stripe_sent_is_markup_or_a_
     std::fs::write(&file, &page).expect("written");
     let shown = chromium(scratch.path(), &file, &["--dump-dom"]).await;
     let dom = String::from_utf8_lossy(&shown.stdout);
-    assert!(dom.contains("differences need a person</title>"), "{dom}\n{}", String::from_utf8_lossy(&shown.stderr));
+    assert!(
+        dom.contains("differences need a person</title>"),
+        "{dom}\n{}",
+        String::from_utf8_lossy(&shown.stderr)
+    );
     assert!(!dom.contains("<img") && !dom.contains("<script") && !dom.contains("owned</title>"), "{dom}");
     assert!(dom.contains("txn_&lt;b&gt;bold&lt;/b&gt;") || !dom.contains("bold"), "text stays text");
-    for part in ["<h1>", "What needs a person", "txn_hostile", "-42.42 EUR", "Money by day", "<svg", "JPY", "KWD"] {
+    for part in
+        ["<h1>", "What needs a person", "txn_hostile", "-42.42 EUR", "Money by day", "<svg", "JPY", "KWD"]
+    {
         assert!(dom.contains(part), "{part} is on the page: {dom}");
     }
     // As a phone shows it; the picture is whole and of that width.
@@ -122,7 +143,11 @@ async fn every_run_leaves_a_report_of_its_own() {
         assert_eq!((&json["action"], &json["drift"]), (&request["action"], &reply["drift"]), "{json}");
         assert!(page.contains(&format!("{title}</title>")), "{request}: {page}");
         if let Some(missing) = reply["missing"].as_u64() {
-            let found = json["differences"].as_array().expect("kinds").iter().filter_map(|kind| kind["found"].as_u64());
+            let found = json["differences"]
+                .as_array()
+                .expect("kinds")
+                .iter()
+                .filter_map(|kind| kind["found"].as_u64());
             assert_eq!(found.sum::<u64>(), missing, "{json}");
         }
     }

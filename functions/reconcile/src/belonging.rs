@@ -26,7 +26,9 @@ impl ReconcileRequest {
             Some((what, _, actions)) => {
                 let actions: Vec<&str> = actions.iter().map(|action| action.name()).collect();
                 let (actions, asked) = (actions.join(" or "), self.action.name());
-                Err(Failure::invalid_request(format!("{what} belongs to the action {actions}, not to {asked}")))
+                Err(Failure::invalid_request(format!(
+                    "{what} belongs to the action {actions}, not to {asked}"
+                )))
             }
         }
     }

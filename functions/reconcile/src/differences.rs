@@ -38,10 +38,11 @@ pub struct Sort {
 impl Sort {
     /// Of a finding.
     pub fn of(finding: &Finding) -> Self {
-        let field = finding.field.as_deref().map(|field| match (field.split_once('['), field.rsplit_once(']')) {
-            (Some((table, _)), Some((_, column))) => format!("{table}{column}"),
-            _ => field.to_owned(),
-        });
+        let field =
+            finding.field.as_deref().map(|field| match (field.split_once('['), field.rsplit_once(']')) {
+                (Some((table, _)), Some((_, column))) => format!("{table}{column}"),
+                _ => field.to_owned(),
+            });
         Self { kind: finding.kind, object: finding.object, field }
     }
 }
@@ -103,8 +104,11 @@ mod tests {
     fn all_are_counted_and_the_first_are_kept() {
         let mut differences = Differences::default();
         for number in 0..300 {
-            let mut finding = Finding::of(Kind::Different, "charge", format!("ch_{number}"), None)
-                .field(format!("tickets[cs_1,{number}].seat"), Some(json!(1)), None);
+            let mut finding = Finding::of(Kind::Different, "charge", format!("ch_{number}"), None).field(
+                format!("tickets[cs_1,{number}].seat"),
+                Some(json!(1)),
+                None,
+            );
             finding.repaired = number < 10;
             differences.add(finding);
         }

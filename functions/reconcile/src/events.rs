@@ -70,7 +70,8 @@ impl Reply {
     pub fn report(&self, started_at: OffsetDateTime) -> Report {
         let mut differences = Differences::default();
         for event in &self.events {
-            let mut finding = difference::Finding::of(difference::Kind::MissingHere, "event", &event.id, None);
+            let mut finding =
+                difference::Finding::of(difference::Kind::MissingHere, "event", &event.id, None);
             // What has no effect here is kept, and nothing is left to do for it.
             finding.repaired = matches!(event.outcome, "applied" | "duplicate" | "ignored");
             finding.reason.clone_from(&event.reason);

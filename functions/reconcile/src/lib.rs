@@ -142,7 +142,8 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
                 let run = events::Run { connection, stripe, rules, window, remedy, dry_run };
                 let mut reply = run.finish(started, deadline).await?;
                 let report = reply.report(started);
-                reply.report = self.tell(drift("EventsDrift", reply.drift), &report, &mut reply.warnings).await;
+                reply.report =
+                    self.tell(drift("EventsDrift", reply.drift), &report, &mut reply.warnings).await;
                 Ok(Reply::Events(reply))
             }
             Action::Balance => {
@@ -153,14 +154,16 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
                 let compared = Box::pin(run.finish(&mut connection, started, deadline)).await?;
                 let mut reply = balance::Reply::of(&run, &compared);
                 let report = reply.report(&compared, started);
-                reply.report = self.tell(drift("BalanceDrift", reply.drift), &report, &mut reply.warnings).await;
+                reply.report =
+                    self.tell(drift("BalanceDrift", reply.drift), &report, &mut reply.warnings).await;
                 reply.answered(&compared.unexplained).map(|reply| Reply::Balance(Box::new(reply)))
             }
             Action::Endpoint => {
                 let run = endpoint::Run { stripe, rules, expected: &self.endpoint };
                 let (mut reply, differences) = run.finish(&mut connection, started).await?;
                 let report = reply.report(&differences, started);
-                reply.report = self.tell(drift("EndpointDrift", reply.drift), &report, &mut reply.warnings).await;
+                reply.report =
+                    self.tell(drift("EndpointDrift", reply.drift), &report, &mut reply.warnings).await;
                 Ok(Reply::Endpoint(Box::new(reply)))
             }
             Action::Objects => {
@@ -170,7 +173,8 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
                 let run = objects::Run { connection, stripe, rules, window, request, dry_run };
                 let mut reply = run.finish(started, deadline).await?;
                 let report = reply.report(started);
-                reply.report = self.tell(drift("ObjectsDrift", reply.drift), &report, &mut reply.warnings).await;
+                reply.report =
+                    self.tell(drift("ObjectsDrift", reply.drift), &report, &mut reply.warnings).await;
                 Ok(Reply::Objects(reply))
             }
             Action::Retry => {

@@ -37,6 +37,11 @@ impl<'c> List<'c> {
         Self { client, account, path, query, after: None, ended: false }
     }
 
+    /// Whether the last page was given.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The next page; `None` after the last.
     ///
     /// # Errors

@@ -13,10 +13,11 @@ use crate::support::{eager, settle, succeeded};
 
 /// Webhook and reconcile, without a limit of their own.
 pub fn builder() -> StackBuilder {
-    eager()
-        .functions(["webhook", "reconcile"])
-        .env("webhook", "STRIPE_ACCOUNTS", "all")
-        .env("reconcile", "STRIPE_RATE_SHARE_PERCENT", "none")
+    eager().functions(["webhook", "reconcile"]).env("webhook", "STRIPE_ACCOUNTS", "all").env(
+        "reconcile",
+        "STRIPE_RATE_SHARE_PERCENT",
+        "none",
+    )
 }
 
 /// Some weeks in which all kinds of things happened; every event came.

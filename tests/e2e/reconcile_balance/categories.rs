@@ -3,9 +3,7 @@
 use serde_json::json;
 use stack::Stack;
 
-use super::books::{
-    ask, balance_in_the_ledger, balanced, builder, everything, transaction,
-};
+use super::books::{ask, balance_in_the_ledger, balanced, builder, everything, transaction};
 use crate::http::unix_now;
 use crate::support::{count, failed, settle};
 
@@ -82,7 +80,10 @@ async fn money_of_another_currency_is_converted_and_both_currencies_add_up() {
     let reply = balanced(&stack, false).await;
     assert_eq!(reply["money"].as_array().map(Vec::len), Some(1), "{reply}");
     let total = &reply["money"][0];
-    assert_eq!((&total["currency"], &total["net"], &total["ledger_net"]), (&json!("eur"), &json!(6_522), &json!(6_522)));
+    assert_eq!(
+        (&total["currency"], &total["net"], &total["ledger_net"]),
+        (&json!("eur"), &json!(6_522), &json!(6_522))
+    );
     let ledger = balance_in_the_ledger(&stack).await;
     assert_eq!((ledger["eur"], ledger["usd"]), (6_522, 0));
     let converted = "select balance::bigint from recoup.ledger_balances where ledger_account = 'conversion' and currency = 'usd'";

@@ -30,7 +30,12 @@ async fn what_does_not_fit_into_one_invocation_goes_on_where_it_stopped() {
     for invocation in 1.. {
         let reply = succeeded(ask(&stack, request.clone()).await);
         posted += reply["posted"].as_i64().expect("a count");
-        net += reply["money"].as_array().expect("money").iter().filter_map(|total| total["net"].as_i64()).sum::<i64>();
+        net += reply["money"]
+            .as_array()
+            .expect("money")
+            .iter()
+            .filter_map(|total| total["net"].as_i64())
+            .sum::<i64>();
         assert_eq!(reply["findings"], json!([]), "{reply}");
         if reply["status"] == "completed" {
             assert_eq!((&reply["drift"], &reply["remaining"]), (&json!(false), &Value::Null));
@@ -52,11 +57,8 @@ async fn what_does_not_fit_into_one_invocation_goes_on_where_it_stopped() {
 
 #[tokio::test]
 async fn stripe_is_asked_no_more_than_is_needed_and_accounts_are_kept_apart() {
-    let stack = builder()
-        .env("reconcile", "STRIPE_ACCOUNTS", "acct_1Art,acct_1Gone")
-        .start()
-        .await
-        .expect("a stack");
+    let stack =
+        builder().env("reconcile", "STRIPE_ACCOUNTS", "acct_1Art,acct_1Gone").start().await.expect("a stack");
     fill(&stack, unix_now() - 3 * DAY);
     let art = stack.stripe.account("acct_1Art");
     art.put(&transaction("txn_art", "topup", 500, 0, "jpy", unix_now() - 60));
@@ -69,7 +71,8 @@ async fn stripe_is_asked_no_more_than_is_needed_and_accounts_are_kept_apart() {
     assert_eq!((&reply["accounts"], &reply["unexplained"]), (&json!(2), &json!(0)), "{reply}");
     let finding = &reply["findings"][0];
     assert_eq!((&finding["object"], &finding["id"]), (&json!("account"), &json!("acct_1Gone")), "{reply}");
-    let filed = "select count(*) from recoup.ledger_entries where source_id = 'txn_art' and account = 'acct_1Art'";
+    let filed =
+        "select count(*) from recoup.ledger_entries where source_id = 'txn_art' and account = 'acct_1Art'";
     assert_eq!(count(&stack, filed).await, 1);
 
     // A cent that is wrong in one account is looked for in that account alone.

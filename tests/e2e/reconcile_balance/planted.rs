@@ -35,7 +35,11 @@ async fn a_planted_cent_is_found_and_its_transaction_is_named() {
     let stack = builder().start().await.expect("a stack");
     history(&stack, 11, 60).await;
     let entry = "from recoup.ledger_entries where kind = 'charge' and currency = 'eur'";
-    let charge = one(&stack, "select min(source_id) from recoup.ledger_entries where kind = 'charge' and currency = 'eur'").await;
+    let charge = one(
+        &stack,
+        "select min(source_id) from recoup.ledger_entries where kind = 'charge' and currency = 'eur'",
+    )
+    .await;
     let transaction = one(
         &stack,
         "select balance_transaction from recoup.charges
@@ -59,7 +63,8 @@ async fn a_planted_cent_is_found_and_its_transaction_is_named() {
     assert!(count(&stack, "select count(*) from recoup.ledger_entries where kind = 'fee'").await > 10);
     let recorded = "select count(*) from recoup.reconciliations where scope = 'balance' and status = 'completed' and failed = 1";
     assert_eq!(count(&stack, recorded).await, 1);
-    let page = message.split("the report is s3://").nth(1).expect("a report").split(';').next().expect("a key");
+    let page =
+        message.split("the report is s3://").nth(1).expect("a report").split(';').next().expect("a key");
     let (_, key) = page.split_once('/').expect("a bucket and a key");
     let page = String::from_utf8(stack.s3.read(key).await.expect("the report").to_vec()).expect("text");
     assert!(page.contains(&transaction), "the report names it");
@@ -85,7 +90,11 @@ async fn whatever_else_is_wrong_with_the_ledger_is_named_and_left_as_it_is() {
         ("refund", "amount = amount * 2", "different balance_transaction amount"),
         ("dispute", "amount = amount + 1", "different balance_transaction amount"),
         ("dispute_fee", "amount = 1", "different balance_transaction fee"),
-        ("payout", "debit_account = 'stripe_balance', credit_account = 'bank'", "different balance_transaction amount"),
+        (
+            "payout",
+            "debit_account = 'stripe_balance', credit_account = 'bank'",
+            "different balance_transaction amount",
+        ),
         ("fee", "amount = amount + 1", "different balance_transaction fee"),
         ("charge", "", "missing_here balance_transaction amount"),
     ];
@@ -98,7 +107,10 @@ async fn whatever_else_is_wrong_with_the_ledger_is_named_and_left_as_it_is() {
             "" => format!("delete from recoup.ledger_entries where {chosen}"),
             _ => format!("update recoup.ledger_entries set {planted} where {chosen}"),
         };
-        sqlx::query("create table kept as table recoup.ledger_entries").execute(&stack.pool).await.expect("kept");
+        sqlx::query("create table kept as table recoup.ledger_entries")
+            .execute(&stack.pool)
+            .await
+            .expect("kept");
         change(&stack, &statement).await;
         let wrong = ledger(&stack).await;
         let (message, findings) = unexplained(&stack).await;
@@ -123,7 +135,9 @@ async fn whatever_else_is_wrong_with_the_ledger_is_named_and_left_as_it_is() {
     assert_eq!(ledger(&stack).await, well);
 
     // Entries that Stripe knows nothing of.
-    for (kind, source) in [("charge", "ch_never"), ("refund", "re_never"), ("dispute", "txn_never"), ("payout", "po_never")] {
+    for (kind, source) in
+        [("charge", "ch_never"), ("refund", "re_never"), ("dispute", "txn_never"), ("payout", "po_never")]
+    {
         change(
             &stack,
             &format!(
@@ -147,7 +161,8 @@ async fn whatever_else_is_wrong_with_the_ledger_is_named_and_left_as_it_is() {
 async fn what_stripe_itself_says_oddly_is_named_and_the_rest_goes_on() {
     let stack = builder().start().await.expect("a stack");
     history(&stack, 13, 40).await;
-    let listed = stack.stripe.request("GET", "/v1/balance_transactions", "limit=3&type=charge").expect("three");
+    let listed =
+        stack.stripe.request("GET", "/v1/balance_transactions", "limit=3&type=charge").expect("three");
     let listed = listed["data"].as_array().expect("data");
     let (mut net, mut odd) = (listed[0].clone(), listed[1].clone());
     net["net"] = json!(net["net"].as_i64().unwrap() + 1);

@@ -42,7 +42,10 @@ async fn every_cent_is_explained_and_posted_once_and_a_dry_run_is_exact() {
     }
     let stripe = balance_at_stripe(&stack);
     assert_eq!(ours, stripe);
-    assert!(stripe.contains_key("jpy") && stripe.contains_key("kwd") && stripe.contains_key("usd"), "{stripe:?}");
+    assert!(
+        stripe.contains_key("jpy") && stripe.contains_key("kwd") && stripe.contains_key("usd"),
+        "{stripe:?}"
+    );
     for (currency, balance) in stripe {
         assert_eq!(total(&real, &currency)["net"], balance, "{currency}");
     }

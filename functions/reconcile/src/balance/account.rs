@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use recoup::failure::Failure;
 use recoup::stripe::Client;
+use recoup::telemetry::identifier;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
@@ -75,10 +76,12 @@ impl OfAccount<'_> {
         while let Some(listed) = page {
             let transactions = self.read(&listed);
             self.compared.listed += listed.len() as u64;
-            if !self.has_time() {
-                let posted = keep(self.connection, self.account, None, &transactions).await?;
-                self.compared.posted += posted;
-                return Ok(transactions.last().map(|last| last.created.0));
+            let reached = transactions.last().map(|last| last.created.0);
+            // Not within the first second: the next invocation would begin where this one did.
+            let gets_on = reached.is_some_and(|reached| reached < span.to);
+            if gets_on && !pages.has_ended() && !self.has_time() {
+                self.compared.posted += keep(self.connection, self.account, None, &transactions).await?;
+                return Ok(reached);
             }
             // Stripe makes the next page while Postgres keeps this one.
             let (posted, next) =
@@ -108,12 +111,12 @@ impl OfAccount<'_> {
                 }
             }
             let differences = &mut self.compared.differences;
-            let (tell, unasked) =
-                payouts::settle(self.connection, self.account, &page, differences).await?;
+            let (tell, unasked) = payouts::settle(self.connection, self.account, &page, differences).await?;
             telling.extend(tell);
             for payout in unasked {
                 if !self.has_time() {
-                    let warning = "the time was up before every payout had told what it is made of; the next run asks";
+                    let warning =
+                        "the time was up before every payout had told what it is made of; the next run asks";
                     self.compared.warnings.push(warning.to_owned());
                     return Ok(telling);
                 }
@@ -150,12 +153,11 @@ impl OfAccount<'_> {
         struct Head {
             id: String,
         }
-        let id = serde_json::from_str::<Head>(json.get()).map_or_else(|_| "(none)".to_owned(), |head| head.id);
+        let id =
+            serde_json::from_str::<Head>(json.get()).map_or_else(|_| "(none)".to_owned(), |head| head.id);
         self.unexplained(format!("{object} {id} cannot be read ({fault})"));
         let reason = format!("Stripe's object cannot be read: {fault}; report it to us");
-        self.compared
-            .differences
-            .add(Finding::of(Kind::Different, object, id, self.account).because(reason));
+        self.compared.differences.add(Finding::of(Kind::Different, object, id, self.account).because(reason));
     }
 
     fn unexplained(&mut self, what: String) {
@@ -187,7 +189,8 @@ impl OfAccount<'_> {
             }
         }
         self.add_unseen(seen);
-        let unmatched = books::unmatched(self.connection, part, proofs::UNMATCHED_MAX).await.map_err(database)?;
+        let unmatched =
+            books::unmatched(self.connection, part, proofs::UNMATCHED_MAX).await.map_err(database)?;
         let mut last = None;
         for entry in &unmatched {
             let finding = proofs::unmatched_finding(entry, self.account);

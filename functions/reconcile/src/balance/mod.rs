@@ -114,7 +114,11 @@ impl Run<'_> {
         Ok(compared)
     }
 
-    async fn compare(&self, connection: &mut PgConnection, deadline: SystemTime) -> Result<Compared, Failure> {
+    async fn compare(
+        &self,
+        connection: &mut PgConnection,
+        deadline: SystemTime,
+    ) -> Result<Compared, Failure> {
         let mut compared = Compared::default();
         let accounts = accounts::compared(self.stripe, self.rules, self.account.as_deref()).await?;
         for account in accounts {
@@ -196,9 +200,13 @@ pub async fn last_good_run(connection: &mut PgConnection) -> Result<Option<Offse
 }
 
 fn database(error: sqlx::Error) -> Failure {
-    let missing = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42P01");
+    let missing =
+        error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42P01");
     if missing {
-        return Failure::new("SchemaMissing", "compare the balance: the tables are of an older version; apply the migrations");
+        return Failure::new(
+            "SchemaMissing",
+            "compare the balance: the tables are of an older version; apply the migrations",
+        );
     }
     Failure::new("DatabaseUnavailable", "compare the balance: Postgres cannot be used now; run it again")
         .with_source(error)

@@ -3,6 +3,7 @@
 use recoup::events::field::read;
 use recoup::failure::Failure;
 use recoup::money::{Currency, Money};
+use recoup::telemetry::identifier;
 use serde_json::json;
 
 use super::account::{OfAccount, keep};
@@ -73,8 +74,8 @@ fn shown(minor: i64, currency: &str) -> String {
 
 fn entry_of(difference: &Difference) -> String {
     match (&difference.entry_source, &difference.entry_kind) {
-        (Some(source), Some(kind)) => format!("{source} {kind}"),
-        _ => format!("{} transaction", difference.id),
+        (Some(source), Some(kind)) => format!("{} {kind}", identifier(source)),
+        _ => format!("{} transaction", identifier(&difference.id)),
     }
 }
 
@@ -88,10 +89,14 @@ pub fn finding(difference: &Difference, account: Option<&str>) -> Finding {
     let stripe = json!(difference.stripe);
     let finding = match difference.how.as_str() {
         "missing" => finding.field(difference.field.clone(), Some(stripe), None),
-        "unknown" => finding.field("reporting_category", Some(json!(difference.reporting_category)), None),
-        "currency" => {
-            finding.field("currency", Some(json!(difference.currency)), Some(json!(difference.entry_currency)))
+        "unknown" => {
+            finding.field("reporting_category", Some(json!(identifier(&difference.reporting_category))), None)
         }
+        "currency" => finding.field(
+            "currency",
+            Some(json!(difference.currency)),
+            Some(json!(difference.entry_currency)),
+        ),
         "origin" => {
             finding.field("amount", Some(json!(difference.origin_amount)), Some(json!(difference.ours)))
         }
@@ -102,7 +107,8 @@ pub fn finding(difference: &Difference, account: Option<&str>) -> Finding {
 
 /// One sentence, with the transaction's id.
 pub fn in_words(difference: &Difference) -> String {
-    let Difference { id, currency, stripe, ours, .. } = difference;
+    let Difference { currency, stripe, ours, .. } = difference;
+    let id = identifier(&difference.id);
     let entry = entry_of(difference);
     let (stripe, ours) = (shown(*stripe, currency), shown(*ours, currency));
     match (difference.field.as_str(), difference.how.as_str()) {
@@ -112,7 +118,7 @@ pub fn in_words(difference: &Difference) -> String {
         (_, "missing") => format!("{id}: Stripe moved {stripe}, and the ledger has no entry {entry}"),
         (_, "unknown") => format!(
             "{id}: Stripe moved {stripe} as {}, which recoup does not know",
-            difference.reporting_category
+            identifier(&difference.reporting_category)
         ),
         (_, "currency") => format!(
             "{id}: Stripe moved {stripe}, and the ledger has {entry} in {}",
@@ -134,7 +140,7 @@ pub fn unmatched_finding(entry: &Unmatched, account: Option<&str>) -> Finding {
 pub fn unmatched_in_words(entry: &Unmatched) -> String {
     format!(
         "{} {}: the ledger has {}, and Stripe has no transaction for it",
-        entry.source_id,
+        identifier(&entry.source_id),
         entry.kind,
         shown(entry.amount, &entry.currency)
     )
@@ -151,7 +157,7 @@ pub fn payout_finding(paid: &PaidOut, account: Option<&str>) -> Finding {
 pub fn payout_in_words(paid: &PaidOut) -> String {
     format!(
         "{}: {} went to the bank, and its {} transactions sum up to {}",
-        paid.payout_id,
+        identifier(&paid.payout_id),
         shown(paid.paid_out, &paid.currency),
         paid.transactions,
         shown(paid.net, &paid.currency)

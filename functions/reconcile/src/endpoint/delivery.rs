@@ -50,8 +50,7 @@ pub async fn look(
     let filters = [("delivery_success", "false"), ("created[gte]", &from), ("created[lte]", &to)];
     let mut pages = List::of(stripe, account, "/v1/events", &filters);
     while let Some(page) = pages.next().await? {
-        let events: Vec<Undelivered> =
-            page.iter().filter_map(|json| read("event", json).ok()).collect();
+        let events: Vec<Undelivered> = page.iter().filter_map(|json| read("event", json).ok()).collect();
         let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
         let kept = sources(connection, &ids).await?;
         for event in &events {
@@ -65,9 +64,11 @@ pub async fn look(
                     deliveries.pending_webhooks += event.pending_webhooks;
                     deliveries.brought += u64::from(source.is_some());
                     if source.is_none() {
-                        let reason = "Stripe could not deliver it, and it was not brought: run reconcile events";
+                        let reason =
+                            "Stripe could not deliver it, and it was not brought: run reconcile events";
                         differences.add(
-                            Finding::of(Kind::MissingHere, "event", event.id.as_str(), account).because(reason),
+                            Finding::of(Kind::MissingHere, "event", event.id.as_str(), account)
+                                .because(reason),
                         );
                     }
                 }

@@ -192,8 +192,7 @@ mod tests {
     }
 
     fn fields(ours: &[WebhookEndpoint], version: Option<&str>, connected: bool) -> Vec<String> {
-        let expected =
-            Expected { url: Some(URL.to_owned()), api_version: version.map(str::to_owned) };
+        let expected = Expected { url: Some(URL.to_owned()), api_version: version.map(str::to_owned) };
         let findings = judge(ours, &expected, URL, connected);
         assert!(findings.iter().all(|finding| finding.reason.is_some()), "each has its remedy");
         findings.into_iter().map(|finding| finding.field.unwrap_or(finding.id)).collect()

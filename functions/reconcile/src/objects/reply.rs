@@ -100,7 +100,9 @@ impl Reply {
         }
         let mut warnings = self.warnings.clone();
         if self.findings.len() >= FINDINGS_MAX {
-            warnings.push(format!("the first {FINDINGS_MAX} differences are named; the totals are of all objects"));
+            warnings.push(format!(
+                "the first {FINDINGS_MAX} differences are named; the totals are of all objects"
+            ));
         }
         let about = About {
             action: self.action,

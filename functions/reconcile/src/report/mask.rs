@@ -20,7 +20,9 @@ fn value(shown: Value) -> Value {
     match shown {
         Value::String(text) => Value::String(masked(&text)),
         Value::Array(values) => values.into_iter().map(value).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(name, field)| (masked(&name), value(field))).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, field)| (masked(&name), value(field))).collect()
+        }
         other => other,
     }
 }

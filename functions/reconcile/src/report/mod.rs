@@ -95,7 +95,12 @@ struct InAccount<T> {
 
 impl Report {
     /// The report of a run and its counts.
-    pub fn of(about: About, numbers: &[(&'static str, u64)], differences: &Differences, warnings: &[String]) -> Self {
+    pub fn of(
+        about: About,
+        numbers: &[(&'static str, u64)],
+        differences: &Differences,
+        warnings: &[String],
+    ) -> Self {
         let About { action, status, dry_run, from, to, started_at, drift } = about;
         let lines = differences.sorts().map(|(sort, tally)| Line {
             kind: sort.kind,
@@ -134,10 +139,8 @@ impl Report {
                 InAccount { account: account(of), line }
             })
             .collect();
-        self.payouts = payouts
-            .iter()
-            .map(|(of, line)| InAccount { account: account(of), line: line.clone() })
-            .collect();
+        self.payouts =
+            payouts.iter().map(|(of, line)| InAccount { account: account(of), line: line.clone() }).collect();
         self
     }
 

@@ -312,5 +312,6 @@ fn warnings(report: &Report) -> Markup {
 
 fn instant(at: OffsetDateTime) -> String {
     let at = at.to_offset(time::UtcOffset::UTC);
-    at.format(format_description!("[year]-[month]-[day] [hour]:[minute]")).expect("every instant has these parts")
+    at.format(format_description!("[year]-[month]-[day] [hour]:[minute]"))
+        .expect("every instant has these parts")
 }
