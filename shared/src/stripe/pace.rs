@@ -3,9 +3,10 @@
 //! Stripe allows so many requests a second for an account, and fewer for one endpoint of it (Stripe documentation,
 //! "Rate limits"). Each request is given the earliest instant that is an interval away from every other request's, and
 //! an endpoint's interval away from those of its endpoint. One that has to wait for its endpoint leaves the instants
-//! before its own to others.
+//! before its own to others. Where a busy processor lets some leave late, and so close together, no more leave within any
+//! second than are allowed in one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -55,7 +56,17 @@ pub struct Pace {
     between_all: Duration,
     between_endpoint: Duration,
     given: Mutex<Given>,
+    /// How many may leave within a second.
+    per_second: usize,
+    endpoint_per_second: usize,
+    left: Mutex<HashMap<String, VecDeque<Instant>>>,
 }
+
+/// What all requests are counted under.
+const ALL: &str = "";
+
+/// A second, and what two requests may come closer to each other on their way.
+const WINDOW: Duration = Duration::from_millis(1_005);
 
 /// What was given out.
 #[derive(Debug, Default)]
@@ -78,13 +89,45 @@ impl Pace {
             between_all: interval(per_second),
             between_endpoint: interval(ENDPOINT_PER_SECOND),
             given: Mutex::default(),
+            per_second: whole(per_second * u32::from(percent) / 100),
+            endpoint_per_second: whole(ENDPOINT_PER_SECOND * u32::from(percent) / 100),
+            left: Mutex::default(),
         })
     }
 
     /// Waits for this request's turn. `path` is without its query.
     pub async fn turn(&self, method: &str, path: &str) {
-        let turn = self.reserve(endpoint(method, path), Instant::now());
-        tokio::time::sleep_until(turn).await;
+        let endpoint = endpoint(method, path);
+        let mut turn = self.reserve(endpoint.clone(), Instant::now());
+        loop {
+            tokio::time::sleep_until(turn).await;
+            match self.leave(&endpoint, Instant::now()) {
+                None => return,
+                Some(later) => turn = later,
+            }
+        }
+    }
+
+    /// Notes that a request leaves, or says when it may.
+    fn leave(&self, endpoint: &str, now: Instant) -> Option<Instant> {
+        let mut left = self.left.lock().expect("no holder panics");
+        let limits = [(ALL, self.per_second), (endpoint, self.endpoint_per_second)];
+        let full = limits.iter().filter_map(|(name, most)| {
+            let window = left.get(*name)?;
+            let first = window.len().checked_sub(*most)?;
+            Some(window[first] + WINDOW)
+        });
+        if let Some(later) = full.max().filter(|later| *later > now) {
+            return Some(later);
+        }
+        for (name, most) in limits {
+            let window = left.entry(name.to_owned()).or_default();
+            window.push_back(now);
+            while window.len() > most {
+                window.pop_front();
+            }
+        }
+        None
     }
 
     /// Nothing more is sent for so long: Stripe said that it was too much.
@@ -112,6 +155,10 @@ impl Pace {
         given.endpoints.insert(endpoint, turn + self.between_endpoint);
         turn
     }
+}
+
+fn whole(per_second: u32) -> usize {
+    usize::try_from(per_second).unwrap_or(usize::MAX).max(1)
 }
 
 /// Method and path without ids: segments with a digit are ids, `v1` aside.
@@ -166,6 +213,21 @@ mod tests {
         let alone = super::tests::pace(false, 100);
         let last = (0..251).map(|_| alone.reserve("GET/v1/events".to_owned(), now)).max().expect("turns");
         assert_eq!(last - now, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn those_that_are_late_do_not_leave_together() {
+        let pace = pace(false, 80);
+        let now = Instant::now();
+        let at = |millis: u64| now + Duration::from_millis(millis);
+        assert!((0..20).all(|request| pace.leave("GET/v1/events", at(request)).is_none()));
+        assert_eq!(
+            pace.leave("GET/v1/charges", at(900)),
+            Some(at(1_005)),
+            "the first of twenty is not a second ago"
+        );
+        assert_eq!(pace.leave("GET/v1/charges", at(1_005)), None);
+        assert_eq!(pace.leave("GET/v1/charges", at(1_005)), Some(at(1_006)));
     }
 
     #[test]

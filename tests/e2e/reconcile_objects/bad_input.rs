@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stack::Stack;
 use stack::shop::Shop;
-use stack::stripe::{ApiFault, RateLimit};
+use stack::stripe::ApiFault;
 
 use super::shown::{BOOKKEEPING, assert_agrees, builder, differences, objects, objects_with, rows};
 use crate::http::unix_now;
@@ -147,21 +147,18 @@ async fn a_list_that_changes_while_it_is_read_is_read_to_its_end() {
     for at in 0..450 {
         stack.stripe.put(&customer(&format!("cus_List{at}"), begin + i64::from(at) / 3));
     }
-    // Each answer takes its time, so that things happen between two pages.
     let stripe = stack.stripe.clone();
-    stack.stripe.set_rate_limit(Some(RateLimit { per_second: 6, per_endpoint: None }));
     let meddler = tokio::spawn(async move {
         for at in (0..450).rev() {
             stripe.forget(&format!("cus_List{at}"));
             stripe.put(&customer(&format!("cus_New{at}"), unix_now()));
-            tokio::time::sleep(Duration::from_millis(8)).await;
+            tokio::time::sleep(Duration::from_millis(3)).await;
         }
     });
     let request = json!({"action": "objects", "from": "2020-01-01T00:00:00Z", "dry_run": false});
     let reply = succeeded(asked(&stack, request).await);
     meddler.await.expect("it meddles");
     assert_eq!(reply["status"], "completed", "{reply:#}");
-    stack.stripe.set_rate_limit(None);
     // Now nothing moves: what came late is found, what is gone is named and stays.
     let reply = objects(&stack, false).await;
     assert_eq!(
@@ -196,7 +193,6 @@ async fn stripe_being_down_costs_no_progress() {
     );
     assert!(reply["warnings"].to_string().contains("remaining goes on"), "{reply:#}");
     let remaining = reply["remaining"].clone();
-    stack.stripe.set_rate_limit(None);
     stack.stripe.heal();
     let reply = succeeded(asked(&stack, remaining).await);
     assert_eq!((&reply["status"], &reply["repaired"]), (&json!("completed"), &json!(130)), "{reply:#}");
@@ -248,6 +244,7 @@ async fn an_account_that_left_is_named_and_the_others_are_compared() {
         .start()
         .await
         .expect("a stack");
+    stack.stripe.pause_deliveries();
     let here = stack.stripe.account("acct_here1");
     here.request("POST", "/v1/customers", "name=Theirs").expect("a customer");
     let reply = objects(&stack, false).await;

@@ -86,7 +86,7 @@ async fn damaged(seed: u64) -> Stack {
         "insert into recoup.charges (id, status, amount, amount_captured, amount_refunded, currency, created_at, event_id,
              event_created, event_rank)
          select 'ch_made_up_1', 'succeeded', 5, 5, 0, 'eur', created_at, 'evt_made_up', created_at, 0
-         from recoup.charges order by id limit 1",
+         from recoup.charges order by created_at limit 1",
     )
     .execute(&stack.pool)
     .await

@@ -3,9 +3,7 @@
 
 use std::collections::HashMap;
 
-use recoup::events::inbox::WriteError;
 use recoup::events::reading::{Family, Reading};
-use recoup::failure::Failure;
 use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -25,13 +23,13 @@ pub enum Lack {
 /// Compares a page; gives what differs, by id.
 ///
 /// # Errors
-/// Why Postgres could not be asked.
+/// Postgres' own.
 pub async fn compare(
     connection: &mut PgConnection,
     family: Family,
     readings: &[Reading<'_>],
     now: OffsetDateTime,
-) -> Result<HashMap<String, Lack>, Failure> {
+) -> Result<HashMap<String, Lack>, sqlx::Error> {
     let (mut rows, mut parts, mut entries) = (Vec::new(), Vec::new(), Vec::new());
     for reading in readings {
         let row = reading.row(now);
@@ -44,12 +42,11 @@ pub async fn compare(
         .bind(Json(parts))
         .bind(Json(entries))
         .fetch_all(connection)
-        .await
-        .map_err(WriteError::from)?;
+        .await?;
     let mut lacking = HashMap::new();
     for row in found {
-        let id: String = row.try_get("id").map_err(WriteError::from)?;
-        let lack = match row.try_get("lack").map_err(WriteError::from)? {
+        let id: String = row.try_get("id")?;
+        let lack = match row.try_get("lack")? {
             "missing" => Lack::Missing,
             "different" => Lack::Different,
             _ => Lack::Consequence,

@@ -8,13 +8,16 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::Run;
-use super::compare::{Lack, compare};
+use super::compare::Lack;
 use super::here_only::HereOnly;
 use super::listing::Slice;
-use super::progress::Progress;
-use super::repair::{Repaired, repair};
+use super::progress::{Later, Progress};
+use super::repair::{AsIf, Repaired, repair};
 use super::told::findings;
 use crate::finding::{Finding, Kind};
+
+/// Objects that a dry run keeps, at most: beyond, what follows from several of them may be told twice.
+const OWN_MAX: usize = 5_000;
 
 impl Run<'_> {
     /// Writes an object, or in a dry run sees what writing it would change.
@@ -37,64 +40,39 @@ impl Run<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let changes =
-            match repair(&mut self.connection, reading, known_until, &run.sponsor, self.dry_run).await? {
-                Repaired::Changes(changes) => changes,
-                Repaired::Refused(why) => {
-                    let kind = if lack == Lack::Missing { Kind::MissingHere } else { Kind::Different };
-                    run.count(object, kind);
-                    run.reply.unrepaired(kind, object, &reading.id, account, why);
-                    return Ok(());
-                }
-            };
-        let changed = !changes.is_empty();
+        let (version, own) = (run.version.clone(), std::mem::take(&mut run.own));
+        let as_if = AsIf { dry_run: self.dry_run, repaired: &own, version: &version };
+        let repaired = repair(&mut self.connection, reading, known_until, &run.sponsor, &as_if).await;
+        run.own = own;
+        let changes = match repaired? {
+            Repaired::Changes(changes) => changes,
+            Repaired::AsItShouldBe => return Ok(()),
+            Repaired::Unchanged => {
+                run.count(object, Kind::Different);
+                let why = "an order's lines, grants and the ledger's entries keep what was written first: compare them by hand";
+                run.reply.unrepaired(Kind::Different, object, &reading.id, account, why.to_owned());
+                return Ok(());
+            }
+            Repaired::Refused(why) => {
+                let kind = if lack == Lack::Missing { Kind::MissingHere } else { Kind::Different };
+                run.count(object, kind);
+                run.reply.unrepaired(kind, object, &reading.id, account, why);
+                return Ok(());
+            }
+        };
+        if self.dry_run && lack > Lack::Consequence && run.own.len() < OWN_MAX {
+            run.own.push(Later::of(reading, known_until));
+        }
         let findings = findings(&mut run.named, reading, lack, changes, !self.dry_run);
-        if findings.is_empty() && changed {
+        if findings.is_empty() {
             // Its rows were named by another object.
             return Ok(());
-        }
-        if findings.is_empty() {
-            return self.left_as_it_is(run, reading, known_until).await;
         }
         run.count(object, if lack == Lack::Missing { Kind::MissingHere } else { Kind::Different });
         if !self.dry_run {
             run.reply.count(object, |counts| counts.repaired += 1);
         }
         findings.into_iter().for_each(|finding| run.reply.find(finding));
-        Ok(())
-    }
-
-    /// An object that differs and that writing does not change: a newer event wrote its row meanwhile, or another object's
-    /// repair did; or no statement repairs it.
-    async fn left_as_it_is(
-        &mut self,
-        run: &mut Progress,
-        reading: &Reading<'_>,
-        known_until: OffsetDateTime,
-    ) -> Result<(), Failure> {
-        let newer: Option<bool> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
-            "select event_created > $2 from recoup.{} where id = $1",
-            reading.family.table()
-        )))
-        .bind(&reading.id)
-        .bind(known_until)
-        .fetch_optional(&mut self.connection)
-        .await
-        .map_err(WriteError::from)?;
-        let again =
-            compare(&mut self.connection, reading.family, std::slice::from_ref(reading), known_until).await?;
-        if newer == Some(true) || again.is_empty() {
-            return Ok(());
-        }
-        run.count(reading.family.object(), Kind::Different);
-        let why = "an order's lines, grants and the ledger's entries keep what was written first: compare them by hand";
-        run.reply.unrepaired(
-            Kind::Different,
-            reading.family.object(),
-            &reading.id,
-            reading.account,
-            why.to_owned(),
-        );
         Ok(())
     }
 
@@ -139,9 +117,7 @@ impl Run<'_> {
         later.sort_by(|one, other| (one.family, &one.id).cmp(&(other.family, &other.id)));
         let version = run.version.clone();
         for one in later {
-            let Ok(head) = Head::read(&one.object) else { continue };
-            let reading = Reading::of(one.family, &head, &one.object, one.account.as_deref(), &version);
-            if let Ok(Some(mut reading)) = reading {
+            if let Some(mut reading) = one.read(&version) {
                 self.mend(run, &mut reading, Lack::Consequence, one.known_until).await?;
             }
         }

@@ -24,6 +24,7 @@ use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use recoup::events::field::Text;
+use recoup::events::inbox::WriteError;
 use recoup::events::reading::{Family, Head, Reading};
 use recoup::events::receive::{Accounts, Rules};
 use recoup::failure::Failure;
@@ -223,7 +224,9 @@ impl Run<'_> {
                 Err(fault) => run.unreadable(object, head.id.as_str(), account, &fault.to_string()),
             }
         }
-        let lacking = compare(&mut self.connection, family, &readings, page.knows_until).await?;
+        let lacking = compare(&mut self.connection, family, &readings, page.knows_until)
+            .await
+            .map_err(WriteError::from)?;
         if let Some(last) = page.last_created() {
             // In a real run those that are missing have one by the time that rows are counted.
             let has_row =
@@ -235,13 +238,7 @@ impl Run<'_> {
         for mut reading in readings {
             let Some(lack) = lacking.get(&reading.id).copied() else { continue };
             if lack == Lack::Consequence && run.later.len() < LATER_MAX {
-                run.later.push(Later {
-                    family,
-                    account: account.map(str::to_owned),
-                    id: reading.id.clone(),
-                    object: reading.object().to_owned(),
-                    known_until: page.knows_until,
-                });
+                run.later.push(Later::of(&reading, page.knows_until));
                 continue;
             }
             self.mend(run, &mut reading, lack, page.knows_until).await?;

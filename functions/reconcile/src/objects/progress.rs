@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use recoup::events::reading::Family;
+use recoup::events::reading::{Family, Head, Reading};
 use serde_json::value::RawValue;
 use time::{Duration, OffsetDateTime};
 
@@ -27,6 +27,8 @@ pub struct Progress {
     pub spans: BTreeMap<usize, Spans>,
     pub numbers: usize,
     pub later: Vec<Later>,
+    /// In a dry run: objects whose own rows differ. What follows from others is looked at as if they were repaired.
+    pub own: Vec<Later>,
     /// Where each slice ended when it was begun.
     pub tops: BTreeMap<usize, OffsetDateTime>,
     /// Rows that were told of.
@@ -42,6 +44,40 @@ pub struct Later {
     pub id: String,
     pub object: Box<RawValue>,
     pub known_until: OffsetDateTime,
+    /// Who bought, where it is a sale.
+    pub customer: Option<String>,
+}
+
+impl Later {
+    /// Keeps what was read.
+    pub fn of(reading: &Reading<'_>, known_until: OffsetDateTime) -> Self {
+        let customer = match reading.family {
+            Family::CheckoutSession => {
+                reading.row(known_until).columns["customer_id"].as_str().map(str::to_owned)
+            }
+            _ => None,
+        };
+        Self {
+            family: reading.family,
+            account: reading.account.map(str::to_owned),
+            id: reading.id.clone(),
+            object: reading.object().to_owned(),
+            known_until,
+            customer,
+        }
+    }
+
+    /// Reads it again.
+    pub fn read<'r>(&'r self, version: &'r str) -> Option<Reading<'r>> {
+        let head = Head::read(&self.object).ok()?;
+        Reading::of(self.family, &head, &self.object, self.account.as_deref(), version).ok().flatten()
+    }
+
+    /// Whether it is one of these, or a sale to one of them.
+    pub fn is_among(&self, ids: &[String]) -> bool {
+        let among = |id: &String| ids.binary_search(id).is_ok();
+        among(&self.id) || self.customer.as_ref().is_some_and(among)
+    }
 }
 
 impl Progress {

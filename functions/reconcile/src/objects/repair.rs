@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use recoup::events::inbox::{CONFLICT_ATTEMPTS_MAX, WriteError, met_another, pause};
 use recoup::events::reading::{Family, Reading};
 use serde_json::{Map, Value, json};
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use time::OffsetDateTime;
+
+use super::compare::compare;
+use super::progress::Later;
 
 /// An object that names more than this is none of Stripe's.
 const NAMED_MAX: usize = 4_000;
@@ -41,14 +44,28 @@ pub struct Change {
 pub enum Repaired {
     /// This changes, or in a dry run would.
     Changes(Vec<Change>),
+    /// Nothing changes, and nothing is lacking: another object's repair, or a newer event, did it.
+    AsItShouldBe,
+    /// Nothing changes, although something is lacking.
+    Unchanged,
     /// The rows refuse it.
     Refused(String),
+}
+
+/// How an object is written.
+pub struct AsIf<'a> {
+    /// All is taken back.
+    pub dry_run: bool,
+    /// As if these were repaired already, which a dry run has not done.
+    pub repaired: &'a [Later],
+    /// The version whose shapes they have.
+    pub version: &'a str,
 }
 
 type Rows = BTreeMap<(String, String), Map<String, Value>>;
 
 /// Writes an object, says what that changes, and commits it with its entry in the audit log; a dry run rolls back, and so
-/// does one that changes nothing.
+/// does one that changes nothing. A dry run first writes what it found before and could have to do with it.
 ///
 /// # Errors
 /// Why Postgres could not be used.
@@ -57,12 +74,12 @@ pub async fn repair(
     reading: &mut Reading<'_>,
     known_until: OffsetDateTime,
     sponsor: &Sponsor,
-    dry_run: bool,
+    as_if: &AsIf<'_>,
 ) -> Result<Repaired, WriteError> {
     let mut attempt = 1;
     loop {
-        match repair_once(connection, reading, known_until, sponsor, dry_run).await {
-            Ok(changes) => return Ok(Repaired::Changes(changes)),
+        match repair_once(connection, reading, known_until, sponsor, as_if).await {
+            Ok(repaired) => return Ok(repaired),
             Err(error) if attempt < CONFLICT_ATTEMPTS_MAX && met_another(&error) => {
                 pause(attempt).await;
                 attempt += 1;
@@ -80,17 +97,29 @@ async fn repair_once(
     reading: &mut Reading<'_>,
     known_until: OffsetDateTime,
     sponsor: &Sponsor,
-    dry_run: bool,
-) -> Result<Vec<Change>, sqlx::Error> {
+    as_if: &AsIf<'_>,
+) -> Result<Repaired, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let ids = related(&mut transaction, reading, known_until).await?;
+    for other in as_if.repaired.iter().filter(|other| other.id != reading.id && other.is_among(&ids)) {
+        if let Some(mut other_reading) = other.read(as_if.version) {
+            other_reading.write(&mut transaction, other.known_until).await?;
+        }
+    }
     let before = rows(&mut transaction, &ids).await?;
     reading.write(&mut transaction, known_until).await?;
     let after = rows(&mut transaction, &ids).await?;
     let changes = changes(before, after);
-    if dry_run || changes.is_empty() {
+    if changes.is_empty() {
+        let lacking =
+            compare(&mut transaction, reading.family, std::slice::from_ref(reading), known_until).await?;
+        let newer = is_newer(&mut transaction, reading, known_until).await?;
         transaction.rollback().await?;
-        return Ok(changes);
+        return Ok(if lacking.is_empty() || newer { Repaired::AsItShouldBe } else { Repaired::Unchanged });
+    }
+    if as_if.dry_run {
+        transaction.rollback().await?;
+        return Ok(Repaired::Changes(changes));
     }
     let missing = changes.iter().any(|change| {
         change.table == reading.family.table() && change.key == reading.id && change.before.is_none()
@@ -118,7 +147,22 @@ async fn repair_once(
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(changes)
+    Ok(Repaired::Changes(changes))
+}
+
+/// Whether an event of a later second wrote the object's row.
+async fn is_newer(
+    connection: &mut PgConnection,
+    reading: &Reading<'_>,
+    known_until: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let query = format!("select event_created > $2 from recoup.{} where id = $1", reading.family.table());
+    let newer: Option<bool> = sqlx::query_scalar(AssertSqlSafe(query))
+        .bind(&reading.id)
+        .bind(known_until)
+        .fetch_optional(connection)
+        .await?;
+    Ok(newer == Some(true))
 }
 
 async fn related(
@@ -137,7 +181,9 @@ async fn related(
         .bind(item)
         .fetch_one(connection)
         .await?;
-    Ok(ids.unwrap_or_default())
+    let mut ids = ids.unwrap_or_default();
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 /// Every text in it that may be an id.

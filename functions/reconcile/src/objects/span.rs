@@ -41,6 +41,7 @@ impl Run<'_> {
             spans: BTreeMap::new(),
             numbers: 0,
             later: Vec::new(),
+            own: Vec::new(),
             tops: BTreeMap::new(),
             named: Named::default(),
             lost: BTreeSet::new(),

@@ -14,6 +14,7 @@ with given as (
 , sale as (
     select id from given
     union select paid.order_id from payment join recoup.payment_orders as paid on paid.id = payment.id
+    union select orders.id from payment join recoup.orders on orders.payment_id = payment.id
     union select billed.order_id from given join recoup.invoice_orders as billed on billed.id = given.id
     union (
         select item.order_id from recoup.order_items as item
