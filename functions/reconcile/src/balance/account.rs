@@ -153,8 +153,8 @@ impl OfAccount<'_> {
         struct Head {
             id: String,
         }
-        let id =
-            serde_json::from_str::<Head>(json.get()).map_or_else(|_| "(none)".to_owned(), |head| head.id);
+        let id = serde_json::from_str::<Head>(json.get())
+            .map_or_else(|_| "(none)".to_owned(), |head| identifier(&head.id).to_owned());
         self.unexplained(format!("{object} {id} cannot be read ({fault})"));
         let reason = format!("Stripe's object cannot be read: {fault}; report it to us");
         self.compared.differences.add(Finding::of(Kind::Different, object, id, self.account).because(reason));

@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use recoup::money::{Currency, Money};
+use time::Date;
+use time::macros::format_description;
 
 /// Days of a chart; earlier ones are in the table.
-const DAYS_MAX: usize = 62;
+const DAYS_MAX: i64 = 62;
+
+/// A chart of few days is not stretched to bars like walls.
+const DAYS_MIN: i64 = 14;
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 120.0;
@@ -30,9 +35,12 @@ pub fn shown(minor: i64, currency: &str) -> String {
 
 /// The chart of one currency.
 pub fn chart(currency: &str, days: &BTreeMap<&str, Day>) -> Markup {
-    let first = days.len().saturating_sub(DAYS_MAX);
-    let days: Vec<(&str, Day)> = days.iter().skip(first).map(|(day, of)| (*day, *of)).collect();
-    let (Some((from, _)), Some((to, _))) = (days.first(), days.last()) else { return html! {} };
+    let dated = |(day, of): (&&str, &Day)| Some((date(day)?, *of));
+    let days: Vec<(Date, Day)> = days.iter().filter_map(dated).collect();
+    let Some((to, _)) = days.last().copied() else { return html! {} };
+    let days: Vec<(Date, Day)> =
+        days.into_iter().filter(|(day, _)| (to - *day).whole_days() < DAYS_MAX).collect();
+    let from = days[0].0;
     let highest = days.iter().map(|(_, day)| day.net).max().unwrap_or_default().max(0);
     let lowest = days.iter().map(|(_, day)| day.net).min().unwrap_or_default().min(0);
     let total: i64 = days.iter().map(|(_, day)| day.net).sum();
@@ -53,17 +61,18 @@ pub fn chart(currency: &str, days: &BTreeMap<&str, Day>) -> Markup {
     // For drawing alone: no sum is made of these.
     let scale = HEIGHT / ((highest as f64 - lowest as f64).max(1.0));
     let zero = highest as f64 * scale;
-    let step = WIDTH / days.len().max(7) as f64;
+    let step = WIDTH / ((to - from).whole_days() + 1).max(DAYS_MIN) as f64;
     html! {
         figure {
             figcaption { (said) }
             svg viewBox=(format!("-2 -2 {} {}", WIDTH + 4.0, HEIGHT + 4.0)) role="img" aria-label=(said) {
-                @for (at, (day, of)) in days.iter().enumerate() {
+                @for (day, of) in &days {
+                    @let at = (*day - from).whole_days();
                     @let height = (of.net.unsigned_abs() as f64 * scale).max(1.0);
                     @let top = if of.net >= 0 { zero - height } else { zero };
                     @let class = if of.net == of.ledger_net { "agrees" } else { "differs" };
                     rect class=(class) x=(round(at as f64 * step + step * 0.12)) y=(round(top))
-                        width=(round((step * 0.76).min(40.0))) height=(round(height)) rx="1.5" {
+                        width=(round(step * 0.76)) height=(round(height)) rx="1.5" {
                         title { (day) ": " (shown(of.net, currency)) }
                     }
                 }
@@ -72,6 +81,10 @@ pub fn chart(currency: &str, days: &BTreeMap<&str, Day>) -> Markup {
             p class="ends" { span { (from) } span { (to) } }
         }
     }
+}
+
+fn date(day: &str) -> Option<Date> {
+    Date::parse(day, format_description!("[year]-[month]-[day]")).ok()
 }
 
 fn round(length: f64) -> String {

@@ -84,9 +84,20 @@ fn needs_a_person(report: &Report) -> Markup {
             @if open.is_empty() {
                 p class="none" { "Nothing." }
             } @else {
+                p class="hint" { "What to do is in RUNBOOK, \"" (section(report.action)) "\"." }
                 (findings(&open))
             }
         }
+    }
+}
+
+/// The section of RUNBOOK that is about it.
+fn section(action: &str) -> &'static str {
+    match action {
+        "events" => "Events were lost",
+        "objects" => "The rows and Stripe differ",
+        "balance" => "The balance does not add up",
+        _ => "Stripe's endpoint",
     }
 }
 
@@ -112,13 +123,13 @@ fn findings(found: &[&Finding]) -> Markup {
                         " " (finding.object) " " code { (finding.id) }
                         @if let Some(account) = &finding.account { " in " code { (account) } }
                     }
+                    @if let Some(reason) = &finding.reason { p class="reason" { (reason) } }
                     @if finding.field.is_some() || finding.stripe.is_some() || finding.ours.is_some() {
                         p class="values" {
                             @if let Some(field) = &finding.field { code { (field) } ": " }
                             "Stripe " b { (value(finding.stripe.as_ref())) } ", here " b { (value(finding.ours.as_ref())) }
                         }
                     }
-                    @if let Some(reason) = &finding.reason { p class="reason" { (reason) } }
                 }
             }
         }
