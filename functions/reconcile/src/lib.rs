@@ -38,7 +38,7 @@ pub enum Reply {
     /// Of `retry`.
     Retry(retry::Reply),
     /// Of `objects`.
-    Objects(objects::Reply),
+    Objects(Box<objects::Reply>),
 }
 
 /// The function.
@@ -102,7 +102,7 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
                     request.objects_window(started, objects::last_good_run(&mut connection).await?)?;
                 let request = request.objects(&rules.accounts)?;
                 let run = objects::Run { connection, stripe, rules, window, request, dry_run };
-                run.finish(started, deadline).await.map(Reply::Objects)
+                run.finish(started, deadline).await.map(|reply| Reply::Objects(Box::new(reply)))
             }
             Action::Retry => {
                 let run = retry::Run { connection, stripe, rules, dry_run };
