@@ -1,5 +1,5 @@
 //! Which objects of a page differ from our rows: one query a page. It only finds them; what exactly differs
-//! [`super::repair`] says, by writing them.
+//! [`mod@super::repair`] says, by writing them.
 
 use std::collections::HashMap;
 

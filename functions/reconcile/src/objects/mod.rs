@@ -3,7 +3,7 @@
 //! **Reading.** Each family's list is read in slices of time, several at once, as fast as Stripe allows. Each page is
 //! settled before its slice goes on, so that memory does not grow with the window.
 //!
-//! **Finding.** One query a page says which objects differ ([`compare`]). Only those are written ([`repair`]): by the
+//! **Finding.** One query a page says which objects differ ([`mod@compare`]). Only those are written ([`mod@repair`]): by the
 //! statements that their events use, in a transaction that sees what changes. A dry run takes each back.
 //!
 //! **Order of findings.** What differs in an object's own row is settled at once, and what follows from that (a sum, a
