@@ -266,7 +266,7 @@ def compared():
     assert gone not in [customer.id for customer in all_of(stripe.Customer.list, **window)]
     refused(stripe.InvalidRequestError, lambda: stripe.Charge.retrieve("ch_gone"), code="resource_missing", http_status=404)
     left = refused(stripe.PermissionError, lambda: stripe.Charge.list(stripe_account="acct_left"), http_status=403)
-    assert left.code == "account_invalid"
+    assert left.json_body["error"]["code"] == "account_invalid"
 
 
 def refuses():

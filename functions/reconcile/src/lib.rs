@@ -53,7 +53,7 @@ pub enum Reply {
     /// Of `retry`.
     Retry(retry::Reply),
     /// Of `objects`.
-    Objects(objects::Reply),
+    Objects(Box<objects::Reply>),
 }
 
 /// The function.
@@ -175,7 +175,7 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
                 let report = reply.report(started);
                 reply.report =
                     self.tell(drift("ObjectsDrift", reply.drift), &report, &mut reply.warnings).await;
-                Ok(Reply::Objects(reply))
+                Ok(Reply::Objects(Box::new(reply)))
             }
             Action::Retry => {
                 let run = retry::Run { connection, stripe, rules, dry_run };

@@ -24,7 +24,8 @@ impl StripeApi {
     /// See [`secrets::stripe_api_key`].
     pub async fn read(store: &impl SecretStore, secret_id: String, base: String) -> Result<Self, Failure> {
         let key = secrets::stripe_api_key(store, &secret_id).await?;
-        let client = Cached::new(Client::impatient(base, key.into(), STRIPE_TIMEOUT));
+        let client = Client::impatient(base, key.into(), STRIPE_TIMEOUT).of_secret(&secret_id);
+        let client = Cached::new(client);
         Ok(Self { secret_id, client })
     }
 

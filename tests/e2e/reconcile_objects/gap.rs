@@ -71,7 +71,7 @@ async fn objects_close_the_gap_that_no_event_closes_any_more() {
 
     let reply = objects(&stack, false).await;
     assert!(reply["missing_here"].as_i64() > Some(20) && reply["different"].as_i64() > Some(5), "{reply:#}");
-    assert_eq!(reply["repaired"].as_i64(), Some(sum(&reply, &["missing_here", "different"])), "{reply:#}");
+    assert!(reply["repaired"].as_i64() >= Some(sum(&reply, &["missing_here", "different"])), "{reply:#}");
     let without = [&BOOKKEEPING[..], &TOLD_BY_EVENTS].concat();
     let mut expected = rows(&pool, &without).await;
     let mut found = rows(&stack.pool, &without).await;

@@ -17,7 +17,7 @@ use super::told::findings;
 use crate::finding::{Finding, Kind};
 
 /// Objects that a dry run keeps, at most: beyond, what follows from several of them may be told twice.
-const OWN_MAX: usize = 5_000;
+const REPAIRED_MAX: usize = 5_000;
 
 impl Run<'_> {
     /// Writes an object, or in a dry run sees what writing it would change.
@@ -40,12 +40,12 @@ impl Run<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let (version, own) = (run.version.clone(), std::mem::take(&mut run.own));
-        let as_if = AsIf { dry_run: self.dry_run, repaired: &own, version: &version };
+        let (version, others) = (run.version.clone(), std::mem::take(&mut run.repaired));
+        let as_if = AsIf { dry_run: self.dry_run, repaired: &others, version: &version };
         let repaired = repair(&mut self.connection, reading, known_until, &run.sponsor, &as_if).await;
-        run.own = own;
-        let changes = match repaired? {
-            Repaired::Changes(changes) => changes,
+        run.repaired = others;
+        let (changes, with_others) = match repaired? {
+            Repaired::Changes { changes, with_others } => (changes, with_others),
             Repaired::AsItShouldBe => return Ok(()),
             Repaired::Unchanged => {
                 run.count(object, Kind::Different);
@@ -55,23 +55,37 @@ impl Run<'_> {
             }
             Repaired::Refused(why) => {
                 let kind = if lack == Lack::Missing { Kind::MissingHere } else { Kind::Different };
+                if kind == Kind::MissingHere {
+                    run.elsewhere.insert(reading.id.clone());
+                }
                 run.count(object, kind);
                 run.reply.unrepaired(kind, object, &reading.id, account, why);
                 return Ok(());
             }
         };
-        if self.dry_run && lack > Lack::Consequence && run.own.len() < OWN_MAX {
-            run.own.push(Later::of(reading, known_until));
+        let own = lack > Lack::Consequence;
+        if run.repaired.len() < REPAIRED_MAX {
+            run.repaired.push(Later::of(reading, known_until, own));
+        }
+        if !self.dry_run {
+            run.reply.count(object, |counts| counts.repaired += 1);
+        }
+        if with_others && !own {
+            // It goes without saying: a real run may have repaired it with one of them.
+            return Ok(());
         }
         let findings = findings(&mut run.named, reading, lack, changes, !self.dry_run);
         if findings.is_empty() {
             // Its rows were named by another object.
             return Ok(());
         }
-        run.count(object, if lack == Lack::Missing { Kind::MissingHere } else { Kind::Different });
-        if !self.dry_run {
-            run.reply.count(object, |counts| counts.repaired += 1);
+        let elsewhere = |finding: &Finding| {
+            finding.kind == Kind::MissingHere || finding.field.as_deref() == Some("created_at")
+        };
+        if self.dry_run && findings.iter().any(elsewhere) {
+            run.elsewhere.insert(reading.id.clone());
         }
+        run.count(object, if lack == Lack::Missing { Kind::MissingHere } else { Kind::Different });
         findings.into_iter().for_each(|finding| run.reply.find(finding));
         Ok(())
     }

@@ -6,9 +6,9 @@
 //! **Finding.** One query a page says which objects differ ([`compare`]). Only those are written ([`repair`]): by the
 //! statements that their events use, in a transaction that sees what changes. A dry run takes each back.
 //!
-//! **Order of findings.** What differs in an object's own row is settled at once. Where only something that follows from
-//! several objects differs (a sum, a grant), it is settled when all lists were read, so that a dry run and a real one find
-//! the same, each row once.
+//! **Order of findings.** What differs in an object's own row is settled at once, and what follows from that (a sum, a
+//! grant) goes without saying. Where nothing but what follows differs, it is settled when all lists were read, and named, so
+//! that a dry run and a real one find the same, each row once.
 
 mod compare;
 mod here_only;
@@ -227,21 +227,21 @@ impl Run<'_> {
         let lacking = compare(&mut self.connection, family, &readings, page.knows_until)
             .await
             .map_err(WriteError::from)?;
-        if let Some(last) = page.last_created() {
-            // In a real run those that are missing have one by the time that rows are counted.
-            let has_row =
-                |reading: &&Reading<'_>| !self.dry_run || lacking.get(&reading.id) != Some(&Lack::Missing);
-            let with_row: Vec<OffsetDateTime> =
-                readings.iter().filter(has_row).filter_map(|reading| reading.created).collect();
-            run.spans.entry(number).or_default().note(with_row.into_iter(), last);
-        }
+        let made: Vec<(String, OffsetDateTime)> =
+            readings.iter().filter_map(|reading| Some((reading.id.clone(), reading.created?))).collect();
         for mut reading in readings {
             let Some(lack) = lacking.get(&reading.id).copied() else { continue };
             if lack == Lack::Consequence && run.later.len() < LATER_MAX {
-                run.later.push(Later::of(&reading, page.knows_until));
+                run.later.push(Later::of(&reading, page.knows_until, false));
                 continue;
             }
             self.mend(run, &mut reading, lack, page.knows_until).await?;
+        }
+        if let Some(last) = page.last_created() {
+            // A dry run leaves rows missing, or with another time: those are not where they will be counted.
+            let elsewhere = std::mem::take(&mut run.elsewhere);
+            let with_row = made.into_iter().filter(|(id, _)| !elsewhere.contains(id)).map(|(_, made)| made);
+            run.spans.entry(number).or_default().note(with_row, last);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! A run under way: what is left of the lists, what was found, and what waits for their end.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use recoup::events::reading::{Family, Head, Reading};
 use serde_json::value::RawValue;
@@ -27,8 +27,10 @@ pub struct Progress {
     pub spans: BTreeMap<usize, Spans>,
     pub numbers: usize,
     pub later: Vec<Later>,
-    /// In a dry run: objects whose own rows differ. What follows from others is looked at as if they were repaired.
-    pub own: Vec<Later>,
+    /// Objects that were repaired, or in a dry run would have been: what comes after is looked at as if they were.
+    pub repaired: Vec<Later>,
+    /// Objects of this page whose rows stay missing, or say that they were made at another time.
+    pub elsewhere: HashSet<String>,
     /// Where each slice ended when it was begun.
     pub tops: BTreeMap<usize, OffsetDateTime>,
     /// Rows that were told of.
@@ -46,11 +48,13 @@ pub struct Later {
     pub known_until: OffsetDateTime,
     /// Who bought, where it is a sale.
     pub customer: Option<String>,
+    /// Whether its own row differed.
+    pub own: bool,
 }
 
 impl Later {
     /// Keeps what was read.
-    pub fn of(reading: &Reading<'_>, known_until: OffsetDateTime) -> Self {
+    pub fn of(reading: &Reading<'_>, known_until: OffsetDateTime, own: bool) -> Self {
         let customer = match reading.family {
             Family::CheckoutSession => {
                 reading.row(known_until).columns["customer_id"].as_str().map(str::to_owned)
@@ -64,6 +68,7 @@ impl Later {
             object: reading.object().to_owned(),
             known_until,
             customer,
+            own,
         }
     }
 

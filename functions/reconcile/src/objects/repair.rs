@@ -43,7 +43,12 @@ pub struct Change {
 #[derive(Debug)]
 pub enum Repaired {
     /// This changes, or in a dry run would.
-    Changes(Vec<Change>),
+    Changes {
+        /// The rows.
+        changes: Vec<Change>,
+        /// The own row of something that it hangs together with differed too.
+        with_others: bool,
+    },
     /// Nothing changes, and nothing is lacking: another object's repair, or a newer event, did it.
     AsItShouldBe,
     /// Nothing changes, although something is lacking.
@@ -56,7 +61,7 @@ pub enum Repaired {
 pub struct AsIf<'a> {
     /// All is taken back.
     pub dry_run: bool,
-    /// As if these were repaired already, which a dry run has not done.
+    /// These were repaired before: a dry run has it done once more.
     pub repaired: &'a [Later],
     /// The version whose shapes they have.
     pub version: &'a str,
@@ -101,9 +106,14 @@ async fn repair_once(
 ) -> Result<Repaired, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let ids = related(&mut transaction, reading, known_until).await?;
-    for other in as_if.repaired.iter().filter(|other| other.id != reading.id && other.is_among(&ids)) {
-        if let Some(mut other_reading) = other.read(as_if.version) {
-            other_reading.write(&mut transaction, other.known_until).await?;
+    let others = as_if.repaired.iter().filter(|other| other.id != reading.id && other.is_among(&ids));
+    let others: Vec<&Later> = others.collect();
+    let with_others = others.iter().any(|other| other.own);
+    if as_if.dry_run {
+        for other in others {
+            if let Some(mut other_reading) = other.read(as_if.version) {
+                other_reading.write(&mut transaction, other.known_until).await?;
+            }
         }
     }
     let before = rows(&mut transaction, &ids).await?;
@@ -119,7 +129,7 @@ async fn repair_once(
     }
     if as_if.dry_run {
         transaction.rollback().await?;
-        return Ok(Repaired::Changes(changes));
+        return Ok(Repaired::Changes { changes, with_others });
     }
     let missing = changes.iter().any(|change| {
         change.table == reading.family.table() && change.key == reading.id && change.before.is_none()
@@ -147,7 +157,7 @@ async fn repair_once(
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(Repaired::Changes(changes))
+    Ok(Repaired::Changes { changes, with_others })
 }
 
 /// Whether an event of a later second wrote the object's row.

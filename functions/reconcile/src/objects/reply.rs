@@ -66,7 +66,7 @@ pub struct Counts {
     pub missing_there: u64,
     /// That could not be read.
     pub unreadable: u64,
-    /// That were recreated or repaired, and committed.
+    /// That were recreated or repaired, and committed; what follows from others' repairs among them.
     pub repaired: u64,
     /// That the rows refused, or that no statement repairs: a person has to look.
     pub unrepaired: u64,

@@ -1,6 +1,6 @@
 //! How a run begins, and how it ends: which lists are read, what is answered, and what the next run goes on from.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use recoup::events::inbox::WriteError;
 use recoup::events::reading::Family;
@@ -41,7 +41,8 @@ impl Run<'_> {
             spans: BTreeMap::new(),
             numbers: 0,
             later: Vec::new(),
-            own: Vec::new(),
+            repaired: Vec::new(),
+            elsewhere: HashSet::new(),
             tops: BTreeMap::new(),
             named: Named::default(),
             lost: BTreeSet::new(),

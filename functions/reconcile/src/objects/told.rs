@@ -13,8 +13,8 @@ use crate::finding::{Finding, Kind};
 /// Rows that are noted as named, at most.
 const NAMED_MAX: usize = 1_000_000;
 
-/// Rows that were named already, or that an object's own repair changes with it: one follows from several objects. By the
-/// hash of their name; where there are too many the rest is not noted, and a row may be named twice.
+/// Rows that were named already: one follows from several objects. By the hash of their name; where there are too many the
+/// rest is not noted, and a row may be named twice.
 #[derive(Debug, Default)]
 pub struct Named(HashSet<u64>);
 
@@ -44,9 +44,6 @@ pub fn findings(
     if own.is_empty() || lack == Lack::Consequence {
         let rows = own.iter().chain(&consequences).filter(|change| named.add(change));
         return rows.map(|change| finding(Kind::Different).field(place(change), None, None)).collect();
-    }
-    for change in &consequences {
-        named.add(change);
     }
     if lack == Lack::Missing {
         return vec![finding(Kind::MissingHere)];

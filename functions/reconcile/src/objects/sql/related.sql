@@ -1,4 +1,5 @@
--- Whatever an object can touch hangs on what it names ($1): payments, the sales that they paid, and who bought.
+-- Whatever an object can touch hangs on what it names ($1): payments with what came and went of them, the sales that they
+-- paid, and who bought.
 -- $2 for a product or price: the sales whose lines wait for it.
 with given as (
     select unnest($1::text[]) as id
@@ -24,6 +25,12 @@ with given as (
 select array_agg(distinct related.id) as ids
 from (
     select id from payment
+    union all
+    select charges.id from payment join recoup.charges on charges.payment_id = payment.id
+    union all
+    select refunds.id from payment join recoup.refunds on refunds.payment_id = payment.id
+    union all
+    select disputes.id from payment join recoup.disputes on disputes.payment_id = payment.id
     union all
     select id from sale
     union all

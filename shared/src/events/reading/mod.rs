@@ -10,173 +10,25 @@
 //! **What an object does not say.** When a session was paid and when an invoice was collected only their events say; the
 //! object shows when its money moved, which is the same second or close to it. Where a row knows it already, it stays.
 
-use std::collections::BTreeMap;
+mod family;
+mod shown;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgConnection};
 use time::OffsetDateTime;
 
+pub use self::family::{Family, Head};
+use self::shown::{Collected, Session};
 use super::checkout_session::{CheckoutSession, Line};
 use super::effect::{Effect, Understood};
 use super::envelope::Event;
-use super::field::{Fault, Id, Instant, Reference, Text, read};
+use super::field::{Fault, Instant, Text, read};
 use super::inbox::{Source, bound, effects_alone};
-use super::list::List;
 use super::row::Row;
 use crate::stripe::line_items;
 
 /// Above the rank of every event.
 const RANK: i64 = 1_000_000;
-
-/// The families of objects that are compared, those first that others lean on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// `connected_accounts`
-    Account,
-    /// `catalog_items`
-    Product,
-    /// `catalog_items`
-    Price,
-    /// `customers`
-    Customer,
-    /// `payments`
-    PaymentIntent,
-    /// `charges`
-    Charge,
-    /// `refunds`
-    Refund,
-    /// `disputes`
-    Dispute,
-    /// `subscriptions`
-    Subscription,
-    /// `invoices`
-    Invoice,
-    /// `invoice_payments`
-    InvoicePayment,
-    /// `orders`
-    CheckoutSession,
-    /// `payouts`
-    Payout,
-}
-
-impl Family {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::Account,
-        Self::Product,
-        Self::Price,
-        Self::Customer,
-        Self::PaymentIntent,
-        Self::Charge,
-        Self::Refund,
-        Self::Dispute,
-        Self::Subscription,
-        Self::Invoice,
-        Self::InvoicePayment,
-        Self::CheckoutSession,
-        Self::Payout,
-    ];
-
-    /// Stripe's name of the type.
-    pub fn object(self) -> &'static str {
-        match self {
-            Self::Account => "account",
-            Self::Product => "product",
-            Self::Price => "price",
-            Self::Customer => "customer",
-            Self::PaymentIntent => "payment_intent",
-            Self::Charge => "charge",
-            Self::Refund => "refund",
-            Self::Dispute => "dispute",
-            Self::Subscription => "subscription",
-            Self::Invoice => "invoice",
-            Self::InvoicePayment => "invoice_payment",
-            Self::CheckoutSession => "checkout.session",
-            Self::Payout => "payout",
-        }
-    }
-
-    /// The family of that name.
-    pub fn of_object(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|family| family.object() == name)
-    }
-
-    /// Where Stripe's API lists it.
-    pub fn path(self) -> String {
-        match self {
-            Self::CheckoutSession => "/v1/checkout/sessions".to_owned(),
-            _ => format!("/v1/{}s", self.object()),
-        }
-    }
-
-    /// The table of its own row.
-    pub fn table(self) -> &'static str {
-        match self {
-            Self::Account => "connected_accounts",
-            Self::Product | Self::Price => "catalog_items",
-            Self::Customer => "customers",
-            Self::PaymentIntent => "payments",
-            Self::Charge => "charges",
-            Self::Refund => "refunds",
-            Self::Dispute => "disputes",
-            Self::Subscription => "subscriptions",
-            Self::Invoice => "invoices",
-            Self::InvoicePayment => "invoice_payments",
-            Self::CheckoutSession => "orders",
-            Self::Payout => "payouts",
-        }
-    }
-
-    /// The event that would show the object as it is.
-    fn event_type(self, deleted: bool) -> &'static str {
-        match self {
-            Self::Account => "account.updated",
-            Self::Product if deleted => "product.deleted",
-            Self::Product => "product.updated",
-            Self::Price if deleted => "price.deleted",
-            Self::Price => "price.updated",
-            Self::Customer if deleted => "customer.deleted",
-            Self::Customer => "customer.updated",
-            Self::PaymentIntent => "payment_intent.updated",
-            Self::Charge => "charge.updated",
-            Self::Refund => "refund.updated",
-            Self::Dispute => "charge.dispute.updated",
-            Self::Subscription => "customer.subscription.updated",
-            Self::Invoice => "invoice.updated",
-            Self::InvoicePayment => "invoice_payment.paid",
-            Self::CheckoutSession => "checkout.session.completed",
-            Self::Payout => "payout.updated",
-        }
-    }
-}
-
-/// What every object of the API has.
-#[derive(Debug, Deserialize)]
-pub struct Head {
-    /// Its id.
-    pub id: Id,
-    /// When it was made.
-    pub created: Option<Instant>,
-    /// Whether it is about real money.
-    pub livemode: Option<bool>,
-    /// Whether it is only a mark that it was.
-    #[serde(default)]
-    pub deleted: bool,
-    /// What the seller wrote on it.
-    #[serde(default)]
-    pub metadata: Option<BTreeMap<String, Text>>,
-}
-
-impl Head {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// The field that is missing or cannot be read.
-    pub fn read(object: &RawValue) -> Result<Self, Fault> {
-        read("object", object)
-    }
-}
 
 /// An object, read.
 #[derive(Debug)]
@@ -391,129 +243,6 @@ impl<'a> Reading<'a> {
             }
         }
         Ok(())
-    }
-}
-
-/// What a session shows besides, some of it expanded.
-#[derive(Deserialize)]
-struct Session<'a> {
-    status: Option<Text>,
-    payment_status: Option<Text>,
-    #[serde(borrow)]
-    line_items: Option<&'a RawValue>,
-    payment_intent: Option<Shown<PaymentIntent>>,
-    subscription: Option<Shown<Subscription>>,
-}
-
-/// A reference, or the object itself where it was expanded.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Shown<T> {
-    Whole(T),
-    Named(#[expect(dead_code, reason = "an id says nothing of what it names")] Reference),
-}
-
-impl<T> Shown<T> {
-    fn whole(&self) -> Option<&T> {
-        match self {
-            Self::Whole(object) => Some(object),
-            Self::Named(_) => None,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct PaymentIntent {
-    status: Text,
-    latest_charge: Option<Shown<Charge>>,
-}
-
-#[derive(Deserialize)]
-struct Charge {
-    created: Instant,
-    balance_transaction: Option<Shown<BalanceTransaction>>,
-}
-
-#[derive(Deserialize)]
-struct BalanceTransaction {
-    created: Instant,
-}
-
-#[derive(Deserialize)]
-struct Subscription {
-    created: Instant,
-}
-
-impl Session<'_> {
-    /// When the money came: as the balance says it, which for a payment that takes days is when it succeeded.
-    fn paid_at(&self) -> Option<Instant> {
-        let charge = self
-            .payment_intent
-            .as_ref()
-            .and_then(Shown::whole)
-            .and_then(|payment| payment.latest_charge.as_ref().and_then(Shown::whole));
-        let moved = charge.and_then(|charge| charge.balance_transaction.as_ref().and_then(Shown::whole));
-        moved.map(|moved| moved.created).or(charge.map(|charge| charge.created)).or(self
-            .subscription
-            .as_ref()
-            .and_then(Shown::whole)
-            .map(|subscription| subscription.created))
-    }
-
-    /// A session that was completed unpaid, and whose payment has not come about since.
-    fn payment_failed(&self) -> bool {
-        let unpaid = self.payment_status.as_ref().is_some_and(|status| status.as_str() == "unpaid");
-        let payment = self.payment_intent.as_ref().and_then(Shown::whole);
-        unpaid
-            && payment.is_some_and(|payment| {
-                matches!(payment.status.as_str(), "requires_payment_method" | "canceled")
-            })
-    }
-}
-
-/// What an invoice shows of how it was paid.
-#[derive(Deserialize)]
-struct Collected {
-    status: Text,
-    amount_due: i64,
-    paid_out_of_band: Option<bool>,
-    /// Since 2025-03-31, expanded.
-    payments: Option<List<InvoicePayment>>,
-    #[serde(default)]
-    status_transitions: StatusTransitions,
-}
-
-#[derive(Deserialize)]
-struct InvoicePayment {
-    status: Text,
-    payment: Payment,
-}
-
-#[derive(Deserialize)]
-struct Payment {
-    payment_intent: Option<Reference>,
-    charge: Option<Reference>,
-}
-
-#[derive(Default, Deserialize)]
-struct StatusTransitions {
-    paid_at: Option<Instant>,
-}
-
-impl Collected {
-    /// When Stripe collected it; `None` where it is not paid, or was marked as paid. One of nothing counts as collected.
-    fn collected_at(&self) -> Option<Instant> {
-        let by_stripe = |payment: &InvoicePayment| {
-            payment.status.as_str() == "paid"
-                && (payment.payment.payment_intent.is_some() || payment.payment.charge.is_some())
-        };
-        let collected = match &self.payments {
-            Some(payments) => payments.data.iter().any(by_stripe),
-            None => self.paid_out_of_band == Some(false),
-        };
-        (self.status.as_str() == "paid" && (collected || self.amount_due <= 0))
-            .then_some(self.status_transitions.paid_at)
-            .flatten()
     }
 }
 
