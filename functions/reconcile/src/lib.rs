@@ -100,7 +100,7 @@ impl<S: SecretStore + Sync> Reconcile<S> {
     /// reply says so.
     async fn tell(&self, drift: Metric, report: &Report, warnings: &mut Vec<String>) -> Option<Location> {
         self.metrics.record(&[drift], &[]);
-        match self.reports.put(report).await {
+        match Box::pin(self.reports.put(report)).await {
             Ok(location) => Some(location),
             Err(error) => {
                 tracing::error!(error_type = error.error_type(), %error, "no report");
@@ -140,7 +140,7 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
                 let last = events::last_good_run(&mut connection).await?;
                 let (window, remedy) = (request.window(started, last)?, request.remedy(started, last));
                 let run = events::Run { connection, stripe, rules, window, remedy, dry_run };
-                let mut reply = run.finish(started, deadline).await?;
+                let mut reply = Box::pin(run.finish(started, deadline)).await?;
                 let report = reply.report(started);
                 reply.report =
                     self.tell(drift("EventsDrift", reply.drift), &report, &mut reply.warnings).await;
@@ -160,7 +160,7 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
             }
             Action::Endpoint => {
                 let run = endpoint::Run { stripe, rules, expected: &self.endpoint };
-                let (mut reply, differences) = run.finish(&mut connection, started).await?;
+                let (mut reply, differences) = Box::pin(run.finish(&mut connection, started)).await?;
                 let report = reply.report(&differences, started);
                 reply.report =
                     self.tell(drift("EndpointDrift", reply.drift), &report, &mut reply.warnings).await;
@@ -171,7 +171,7 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
                     request.objects_window(started, objects::last_good_run(&mut connection).await?)?;
                 let request = request.objects(&rules.accounts)?;
                 let run = objects::Run { connection, stripe, rules, window, request, dry_run };
-                let mut reply = run.finish(started, deadline).await?;
+                let mut reply = Box::pin(run.finish(started, deadline)).await?;
                 let report = reply.report(started);
                 reply.report =
                     self.tell(drift("ObjectsDrift", reply.drift), &report, &mut reply.warnings).await;
@@ -180,8 +180,8 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
             Action::Retry => {
                 let run = retry::Run { connection, stripe, rules, dry_run };
                 match request.reset()? {
-                    Some(reset) => run.one(&reset).await.map(Reply::Retry),
-                    None => run.due(deadline).await.map(Reply::Retry),
+                    Some(reset) => Box::pin(run.one(&reset)).await.map(Reply::Retry),
+                    None => Box::pin(run.due(deadline)).await.map(Reply::Retry),
                 }
             }
         }
