@@ -201,14 +201,14 @@ mod tests {
     #[test]
     fn each_way_to_differ_is_a_finding() {
         let (well, none) = (endpoint("enabled", None, &["*"]), Vec::<String>::new());
-        assert_eq!(fields(&[well.clone()], None, false), none);
+        assert_eq!(fields(std::slice::from_ref(&well), None, false), none);
         assert_eq!(fields(&[endpoint("enabled", None, &APPLIED)], None, false), none);
         assert_eq!(fields(&[], None, false), [URL]);
         assert_eq!(fields(&[endpoint("disabled", None, &["*"])], None, false), ["status"]);
         assert_eq!(fields(&[well.clone(), endpoint("disabled", None, &["*"])], None, false), none);
         assert_eq!(fields(&[endpoint("enabled", None, &APPLIED[1..])], None, false), ["enabled_events"]);
-        assert_eq!(fields(&[well.clone()], None, true), [format!("{URL} (connect)")]);
-        assert_eq!(fields(&[well.clone(), well.clone()], None, true), none);
+        assert_eq!(fields(std::slice::from_ref(&well), None, true), [format!("{URL} (connect)")]);
+        assert_eq!(fields(&[well.clone(), well], None, true), none);
         for (stripe, expected, found) in [
             (Some("2026-09-30.endive"), None, false),
             (Some("2018-11-08"), None, true),
