@@ -60,6 +60,9 @@ mod tests {
         assert!(checked(json!({"action": "balance", "account": "acct_1", "cursor": cursor})).is_ok());
         for (payload, named) in [
             (json!({"action": "events", "account": "acct_1"}), "account"),
+            (json!({"action": "events", "metadata": {"a": "b"}}), "metadata"),
+            (json!({"action": "retry", "account": "acct_1"}), "account"),
+            (json!({"action": "objects", "event_id": "evt_1"}), "event_id"),
             (json!({"action": "endpoint", "cursor": cursor}), "cursor"),
             (json!({"action": "endpoint", "from": "2026-11-20T00:00:00Z"}), "from and to"),
             (json!({"action": "retry", "to": "2026-11-20T00:00:00Z"}), "from and to"),
