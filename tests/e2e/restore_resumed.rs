@@ -178,7 +178,10 @@ async fn two_invocations_do_not_fill_one_database_and_an_index_may_take_longer_t
         .collect();
     assert!(errors.iter().all(|error| error == "RestoreRuns" || error == "RestoreFinished"), "{errors:?}");
     let mut reply = first;
-    while reply["status"] == "in_progress" {
+    for _ in 0..60 {
+        if reply["status"] != "in_progress" {
+            break;
+        }
         let answered = stack.invoke("restore", reply["next"].clone()).await.unwrap();
         match answered.payload["errorType"].as_str() {
             Some("RestoreFinished") => break,

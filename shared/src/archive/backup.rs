@@ -1,7 +1,6 @@
 //! A backup in one process: plan, all parts on several connections, seal.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sqlx::PgConnection;
@@ -19,6 +18,7 @@ use super::manifest::{Manifest, PartEntry};
 use super::names::BackupId;
 use super::part::{Destination, write_part};
 use super::plan::{TablePlan, lock_to_read, plan, prove_held};
+use super::queue::Queue;
 use super::record::{BackupRecord, record};
 use super::scheduled;
 use super::schema::SchemaSelection;
@@ -238,31 +238,29 @@ impl<S: ObjectStore> BackupSource<S> {
         snapshot: &str,
         tables: &[TablePlan],
     ) -> Result<Vec<Vec<PartEntry>>, ArchiveError> {
-        let queue: VecDeque<PartOf> = tables
+        let queue: Queue<PartOf> = tables
             .iter()
             .enumerate()
             .flat_map(|(table, plan)| (0..plan.parts.len()).map(move |number| PartOf { table, number }))
             .collect();
         let workers = self.connections.min(queue.len());
-        let queue = Arc::new(Mutex::new(queue));
         let shared_tables: Arc<[TablePlan]> = tables.into();
         let mut running = JoinSet::new();
         for _ in 0..workers {
-            let (queue, tables) = (Arc::clone(&queue), Arc::clone(&shared_tables));
+            let (queue, tables) = (queue.clone(), Arc::clone(&shared_tables));
             let (destination, options) = (Arc::clone(destination), self.options.clone());
             let snapshot = snapshot.to_owned();
             running.spawn(async move {
                 let mut connection = open_reading(&options, Some(&snapshot)).await?;
                 let mut done = Done::default();
-                loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                    let Some(part) = next else { return Ok(done) };
+                while let Some(part) = queue.take() {
                     if lock_to_read(&mut connection, &tables, part.table).await? {
                         done.write(&mut connection, &destination, &tables, part).await?;
                     } else {
                         done.left.push(part);
                     }
                 }
+                Ok(done)
             });
         }
         let mut done = Done::default();

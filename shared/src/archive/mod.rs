@@ -50,6 +50,7 @@ pub mod part;
 pub mod plan;
 pub mod progress;
 pub mod prune;
+mod queue;
 pub mod quick;
 pub mod read_rows;
 pub mod reading;

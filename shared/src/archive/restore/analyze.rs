@@ -1,15 +1,13 @@
 //! Statistics for the planner, of several tables at a time. Each table has its mark, in one query with its ANALYZE: an index on
 //! an expression may make that longer than an invocation.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinSet;
 
 use super::definitions::connect;
 use super::ledger::{Ledger, Step, mark};
 use crate::archive::error::ArchiveError;
+use crate::archive::queue::Queue;
 use crate::archive::session::run;
 
 const OPERATION: &str = "analyze the restored database";
@@ -32,21 +30,18 @@ pub(super) async fn analyze(
         .fetch_all(&mut connection)
         .await
         .map_err(|error| ArchiveError::database(OPERATION, &error))?;
-    let waiting: VecDeque<String> =
+    let waiting: Queue<String> =
         tables.into_iter().filter(|table| !ledger.has(Step::Analyzed, table)).collect();
-    let workers = connections.min(waiting.len());
-    let queue = Arc::new(Mutex::new(waiting));
     let mut running: JoinSet<Result<(), ArchiveError>> = JoinSet::new();
-    for _ in 0..workers {
-        let (queue, options) = (Arc::clone(&queue), options.clone());
+    for _ in 0..connections.min(waiting.len()) {
+        let (waiting, options) = (waiting.clone(), options.clone());
         running.spawn(async move {
             let mut connection = connect(&options).await?;
-            loop {
-                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                let Some(table) = next else { return Ok(()) };
+            while let Some(table) = waiting.take() {
                 let sql = format!("ANALYZE {table}; {}", mark(Step::Analyzed, &table));
                 run(&mut connection, OPERATION, &sql).await?;
             }
+            Ok(())
         });
     }
     while let Some(ended) = running.join_next().await {

@@ -1,7 +1,7 @@
 //! Counts and digests of a database as it is, read as a backup reads it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -16,6 +16,7 @@ use crate::archive::encode::Flow;
 use crate::archive::error::ArchiveError;
 use crate::archive::manifest::{Manifest, TableEntry};
 use crate::archive::plan::{TablePlan, export_snapshot, plan_tables};
+use crate::archive::queue::Queue;
 use crate::archive::read_rows::read_rows;
 use crate::archive::schema::{SchemaSelection, Table};
 use crate::archive::selection::Rows;
@@ -71,25 +72,23 @@ pub async fn digest_tables(
     let snapshot_id = export_snapshot(&mut holder).await?.id;
     let rows = |table: &Table| wanted(&table.schema, &table.name).then_some(Rows::All);
     let tables: Arc<[TablePlan]> = plan_tables(&mut holder, selection, rows).await?.into();
-    let queue: VecDeque<(usize, usize)> = tables
+    let queue: Queue<(usize, usize)> = tables
         .iter()
         .enumerate()
         .flat_map(|(table, plan)| (0..plan.parts.len()).map(move |part| (table, part)))
         .collect();
     let workers = connections.min(queue.len());
-    let queue = Arc::new(Mutex::new(queue));
     let mut running: JoinSet<Result<Vec<(usize, TableDigest)>, ArchiveError>> = JoinSet::new();
     for _ in 0..workers {
-        let (queue, tables, options) = (Arc::clone(&queue), Arc::clone(&tables), options.clone());
+        let (queue, tables, options) = (queue.clone(), Arc::clone(&tables), options.clone());
         let snapshot = snapshot_id.clone();
         running.spawn(async move {
             let mut connection = open_reading(&options, Some(&snapshot)).await?;
             let mut digests = Vec::new();
-            loop {
-                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                let Some((table, part)) = next else { return Ok(digests) };
+            while let Some((table, part)) = queue.take() {
                 digests.push((table, digest_part(&mut connection, &tables[table], part).await?));
             }
+            Ok(digests)
         });
     }
     let mut sums = vec![TableDigest::default(); tables.len()];

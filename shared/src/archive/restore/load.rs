@@ -3,8 +3,7 @@
 //! One part is one transaction. It commits, with the mark that it is done, after the part's size, SHA-256, rows and
 //! digest are proven: no row of a damaged object is ever visible, and none is loaded twice.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -21,6 +20,7 @@ use crate::archive::error::{ArchiveError, Damage};
 use crate::archive::manifest::TableEntry;
 use crate::archive::plan::column_list;
 use crate::archive::progress::Progress;
+use crate::archive::queue::Queue;
 use crate::archive::reading::{Backup, ReadError};
 use crate::archive::session::{begin_writing, quote_qualified, run};
 use crate::archive::store::ObjectStore;
@@ -53,7 +53,7 @@ impl<S: ObjectStore> Load<S> {
         connections: usize,
         progress: &Arc<Progress>,
     ) -> Result<(), ArchiveError> {
-        let mut queue = VecDeque::new();
+        let mut left = Vec::new();
         for (table, entry) in self.backup.manifest.tables.iter().enumerate() {
             if subset.is_some_and(|subset| !subset.has(&entry.schema, &entry.name)) {
                 continue;
@@ -62,23 +62,22 @@ impl<S: ObjectStore> Load<S> {
                 if ledger.has(Step::Part, &object.key) {
                     progress.add(object.bytes_raw);
                 } else {
-                    queue.push_back((table, part));
+                    left.push((table, part));
                 }
             }
         }
+        let queue: Queue<_> = left.into_iter().collect();
         let workers = connections.min(queue.len());
-        let queue = Arc::new(Mutex::new(queue));
         let mut running: JoinSet<Result<(), ArchiveError>> = JoinSet::new();
         for _ in 0..workers {
-            let (queue, load, progress) = (Arc::clone(&queue), Arc::clone(self), Arc::clone(progress));
+            let (queue, load, progress) = (queue.clone(), Arc::clone(self), Arc::clone(progress));
             running.spawn(async move {
                 let mut connection = db::connect(&load.options).await?;
-                loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                    let Some((table, part)) = next else { return Ok(()) };
+                while let Some((table, part)) = queue.take() {
                     load.part(&mut connection, table, part).await?;
                     progress.add(load.backup.manifest.tables[table].parts[part].bytes_raw);
                 }
+                Ok(())
             });
         }
         while let Some(ended) = running.join_next().await {
