@@ -14,17 +14,15 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use crate::differences::{Differences, Tally};
+use crate::differences::{Differences, IN_REPLY_MAX, Tally};
 use crate::finding as difference;
 use crate::listing::{Listed, Pages};
 use crate::report::{About, Location, Report};
 use crate::request::Window;
+use crate::runs::{self, Ended};
 
 /// No new page is begun when less than this is left of the invocation.
 const RESERVE: Duration = Duration::from_secs(20);
-
-/// A reply names this many events; the counts are of all.
-const FINDINGS_MAX: usize = 100;
 
 /// What was found, and done about it.
 #[derive(Debug, Serialize)]
@@ -215,7 +213,7 @@ impl Run<'_> {
             } else {
                 self.apply(event, reply).await?
             };
-            if reply.events.len() < FINDINGS_MAX {
+            if reply.events.len() < IN_REPLY_MAX {
                 reply.events.push(finding);
             }
         }
@@ -237,25 +235,20 @@ impl Run<'_> {
     }
 
     async fn record(&mut self, started: OffsetDateTime, reply: &Reply) -> Result<(), Failure> {
-        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        sqlx::query(
-            "insert into recoup.reconciliations
-                (scope, window_from, window_to, dry_run, started_at, status, listed, missing, repaired, failed)
-             values ('events', $1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(self.window.from)
-        .bind(self.window.to)
-        .bind(self.dry_run)
-        .bind(started)
-        .bind(reply.status)
-        .bind(count(reply.listed))
-        .bind(count(reply.missing))
-        .bind(count(reply.applied))
-        .bind(count(reply.failed))
-        .execute(&mut self.connection)
-        .await
-        .map_err(WriteError::from)?;
-        Ok(())
+        let run = Ended {
+            scope: "events",
+            narrowed: false,
+            from: self.window.from,
+            to: self.window.to,
+            dry_run: self.dry_run,
+            started,
+            status: reply.status,
+            listed: reply.listed,
+            missing: reply.missing,
+            repaired: reply.applied,
+            failed: reply.failed,
+        };
+        Ok(runs::record(&mut self.connection, &run).await.map_err(WriteError::from)?)
     }
 }
 

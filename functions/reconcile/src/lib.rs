@@ -19,6 +19,7 @@ mod objects;
 mod report;
 mod request;
 mod retry;
+mod runs;
 
 use std::time::SystemTime;
 

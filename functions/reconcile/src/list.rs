@@ -1,10 +1,9 @@
 //! Any of Stripe's lists, page by page, newest first, each object as its own text: one that cannot be read never costs
 //! its page.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use recoup::events::field::Id;
 use recoup::failure::Failure;
-use recoup::stripe::{Client, StripeError};
+use recoup::stripe::{Client, StripeError, encoded};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -31,7 +30,6 @@ impl<'c> List<'c> {
     ) -> Self {
         let mut query = format!("limit={PAGE_MAX}");
         for (name, value) in filters {
-            let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
             query.push_str(&format!("&{}={}", encoded(name), encoded(value)));
         }
         Self { client, account, path, query, after: None, ended: false }
@@ -60,9 +58,8 @@ impl<'c> List<'c> {
         if self.ended {
             return Ok(None);
         }
-        let after = self.after.as_deref().map_or(String::new(), |id| {
-            format!("&starting_after={}", utf8_percent_encode(id, NON_ALPHANUMERIC))
-        });
+        let after =
+            self.after.as_deref().map_or(String::new(), |id| format!("&starting_after={}", encoded(id)));
         let body = self.client.get(&format!("{}?{}{after}", self.path, self.query), self.account).await?;
         let unreadable = |error: serde_json::Error| StripeError::Unreadable {
             path: self.path.to_owned(),
@@ -90,7 +87,7 @@ pub async fn object(
     path: &str,
     id: &str,
 ) -> Result<Option<Box<RawValue>>, Failure> {
-    let path = format!("{path}/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
+    let path = format!("{path}/{}", encoded(id));
     match client.get(&path, account).await {
         Ok(body) => serde_json::from_slice(&body).map(Some).map_err(|error| {
             let reason = format!("at line {}; report it to us", error.line());

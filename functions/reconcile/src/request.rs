@@ -136,9 +136,6 @@ impl ReconcileRequest {
     /// # Errors
     /// `InvalidRequest` where a part is missing or does not belong to the action.
     pub fn reset(&self) -> Result<Option<Reset>, Failure> {
-        let given = |text: &Option<String>| {
-            text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
-        };
         match (given(&self.event_id), given(&self.actor), given(&self.reason)) {
             (None, None, None) => Ok(None),
             (Some(event_id), Some(actor), Some(reason)) => Ok(Some(Reset { event_id, actor, reason })),
@@ -162,9 +159,6 @@ impl ReconcileRequest {
                  put it into STRIPE_ACCOUNTS"
             )));
         }
-        let given = |text: &Option<String>| {
-            text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
-        };
         Ok(ObjectsRequest {
             account: self.account.clone(),
             metadata: self.metadata.clone().filter(|metadata| !metadata.is_empty()),
@@ -230,6 +224,11 @@ impl ReconcileRequest {
         }
         Ok(Window { from: asked_from.max(oldest_listed).min(to), to })
     }
+}
+
+/// A text that says something.
+fn given(text: &Option<String>) -> Option<String> {
+    text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn window_ends_before_it_begins() -> Failure {

@@ -11,14 +11,12 @@ use serde::Serialize;
 use serde_json::json;
 use sqlx::{Connection, PgConnection, Row};
 
+use crate::differences::IN_REPLY_MAX;
 use crate::events::Finding;
 use crate::request::Reset;
 
 /// Nothing new is begun when less than this is left of the invocation.
 const RESERVE: Duration = Duration::from_secs(60);
-
-/// A reply names this many events; the counts are of all.
-const FINDINGS_MAX: usize = 100;
 
 /// What was tried again.
 #[derive(Debug, Serialize)]
@@ -253,7 +251,7 @@ impl Reply {
             Outcome::Dead(reason) => (&mut self.dead, "dead", Some(reason)),
         };
         *count += 1;
-        if self.events.len() < FINDINGS_MAX {
+        if self.events.len() < IN_REPLY_MAX {
             let created = receipt.created.map(time::OffsetDateTime::unix_timestamp);
             self.events.push(Finding { id: receipt.event_id, created, outcome, reason });
         }

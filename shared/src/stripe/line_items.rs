@@ -1,10 +1,9 @@
 //! The lines of a checkout session, fetched where an event does not have them.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Client, StripeError};
+use super::{Client, StripeError, encoded};
 use crate::events::checkout_session::Line;
 use crate::events::field::{Fault, Id, Metadata, NonNegative, Text, read};
 use crate::events::grant::Grant;
@@ -61,7 +60,7 @@ impl LineItems for Client {
     type Error = StripeError;
 
     async fn of_session(&self, session: &str, account: Option<&str>) -> Result<Vec<Line>, StripeError> {
-        let session = utf8_percent_encode(session, NON_ALPHANUMERIC).to_string().replace("%5F", "_");
+        let session = encoded(session);
         let path =
             format!("/v1/checkout/sessions/{session}/line_items?limit=100&expand[]=data.price.product");
         let mut lines = Vec::new();

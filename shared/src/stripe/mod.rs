@@ -5,9 +5,11 @@ mod client;
 mod error;
 pub mod line_items;
 mod pace;
+mod path;
 pub mod signature;
 
 pub use api_key::ApiKey;
 pub use client::{API_BASE, Answer, Asked, Client};
 pub use error::StripeError;
 pub use pace::Share;
+pub use path::encoded;

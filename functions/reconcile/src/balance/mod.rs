@@ -34,6 +34,7 @@ pub use self::reply::{Reply, Totals};
 pub use self::window::Span;
 use crate::accounts::{self, Account};
 use crate::differences::Differences;
+use crate::runs::{self, Ended};
 
 /// Where an invocation stopped: the accounts before this one are done, and this one down to `to`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,27 +162,20 @@ impl Run<'_> {
         started: OffsetDateTime,
         compared: &Compared,
     ) -> Result<(), Failure> {
-        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let status = if compared.stopped.is_some() { "partial" } else { "completed" };
-        sqlx::query(
-            "insert into recoup.reconciliations
-                (scope, narrowed, window_from, window_to, dry_run, started_at, status, listed, missing, repaired, failed)
-             values ('balance', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        )
-        .bind(self.account.is_some())
-        .bind(self.span.from)
-        .bind(self.span.to)
-        .bind(self.dry_run)
-        .bind(started)
-        .bind(status)
-        .bind(count(compared.listed))
-        .bind(count(compared.differences.found()))
-        .bind(count(if self.dry_run { 0 } else { compared.posted }))
-        .bind(count(compared.unexplained_in_all))
-        .execute(connection)
-        .await
-        .map_err(database)?;
-        Ok(())
+        let run = Ended {
+            scope: "balance",
+            narrowed: self.account.is_some(),
+            from: self.span.from,
+            to: self.span.to,
+            dry_run: self.dry_run,
+            started,
+            status: if compared.stopped.is_some() { "partial" } else { "completed" },
+            listed: compared.listed,
+            missing: compared.differences.found(),
+            repaired: if self.dry_run { 0 } else { compared.posted },
+            failed: compared.unexplained_in_all,
+        };
+        runs::record(connection, &run).await.map_err(database)
     }
 }
 

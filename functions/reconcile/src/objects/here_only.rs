@@ -9,12 +9,12 @@ use std::collections::HashSet;
 use recoup::events::inbox::WriteError;
 use recoup::events::reading::Family;
 use recoup::failure::Failure;
-use recoup::stripe::{Asked, Client, StripeError};
+use recoup::stripe::{Asked, Client, StripeError, encoded};
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use time::OffsetDateTime;
 
-use super::listing::{Slice, encoded, next_page};
+use super::listing::{Slice, next_page};
 
 /// No more spans than these are looked into: beyond, the database is of another Stripe account.
 const SPANS_MAX: usize = 100;

@@ -1,8 +1,7 @@
 //! Stripe's lists of objects: a family's list in slices of time, each read page by page, newest first.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use recoup::events::reading::{Family, Head};
-use recoup::stripe::{Answer, Asked, Client, StripeError};
+use recoup::stripe::{Answer, Asked, Client, StripeError, encoded};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -184,11 +183,6 @@ fn path(slice: &Slice, version: &str) -> String {
         path += &format!("&starting_after={}", encoded(after));
     }
     path
-}
-
-/// An id as a part of a path or query.
-pub fn encoded(id: &str) -> String {
-    utf8_percent_encode(id, NON_ALPHANUMERIC).to_string().replace("%5F", "_")
 }
 
 #[cfg(test)]

@@ -6,12 +6,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::listing::Slice;
-use crate::differences::Differences;
+use crate::differences::{Differences, IN_REPLY_MAX};
 use crate::finding::{Finding, Kind};
 use crate::report::{About, Location, Report};
-
-/// A reply names this many findings; the counts are of all.
-pub const FINDINGS_MAX: usize = 100;
 
 /// What was found, and done about it.
 #[derive(Debug, Serialize)]
@@ -99,9 +96,9 @@ impl Reply {
             differences.add(finding.clone());
         }
         let mut warnings = self.warnings.clone();
-        if self.findings.len() >= FINDINGS_MAX {
+        if self.findings.len() >= IN_REPLY_MAX {
             warnings.push(format!(
-                "the first {FINDINGS_MAX} differences are named; the totals are of all objects"
+                "the first {IN_REPLY_MAX} differences are named; the totals are of all objects"
             ));
         }
         let about = About {
@@ -135,7 +132,7 @@ impl Reply {
 
     /// Names a finding, while there is room.
     pub(super) fn find(&mut self, finding: Finding) {
-        if self.findings.len() < FINDINGS_MAX {
+        if self.findings.len() < IN_REPLY_MAX {
             self.findings.push(finding);
         }
     }

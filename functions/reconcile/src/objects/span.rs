@@ -15,6 +15,7 @@ use super::progress::Progress;
 use super::repair::Sponsor;
 use super::reply::{Counts, Remaining, Reply};
 use super::told::Named;
+use crate::runs::{self, Ended};
 
 /// The API version that is asked for where no event says which one ours have.
 const VERSION: &str = "2026-09-30.endive";
@@ -133,27 +134,21 @@ impl Run<'_> {
     }
 
     pub(super) async fn record(&mut self, started: OffsetDateTime, reply: &Reply) -> Result<(), Failure> {
-        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let total = &reply.total;
-        sqlx::query(
-            "insert into recoup.reconciliations
-                (scope, window_from, window_to, dry_run, started_at, status, listed, missing, repaired, failed, narrowed)
-             values ('objects', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        )
-        .bind(self.window.from)
-        .bind(self.window.to)
-        .bind(self.dry_run)
-        .bind(started)
-        .bind(reply.status)
-        .bind(count(total.listed))
-        .bind(count(total.missing_here + total.different))
-        .bind(count(total.repaired))
-        .bind(count(total.unrepaired + total.unreadable + total.missing_there))
-        .bind(reply.account.is_some() || reply.metadata.is_some())
-        .execute(&mut self.connection)
-        .await
-        .map_err(WriteError::from)?;
-        Ok(())
+        let run = Ended {
+            scope: "objects",
+            narrowed: reply.account.is_some() || reply.metadata.is_some(),
+            from: self.window.from,
+            to: self.window.to,
+            dry_run: self.dry_run,
+            started,
+            status: reply.status,
+            listed: total.listed,
+            missing: total.missing_here + total.different,
+            repaired: total.repaired,
+            failed: total.unrepaired + total.unreadable + total.missing_there,
+        };
+        Ok(runs::record(&mut self.connection, &run).await.map_err(WriteError::from)?)
     }
 }
 
