@@ -39,7 +39,8 @@ async fn what_cannot_be_meant_is_refused() {
         (json!({"action": "objects", "event_id": "evt_1"}), "event_id"),
         (json!({"action": "objects", "left": [{"object": "sun", "to": "2026-11-19T00:00:00Z"}]}), "sun"),
         (json!({"action": "objects", "metadata": "batch"}), "metadata"),
-        (json!({"action": "events", "account": "acct_1"}), "objects"),
+        (json!({"action": "events", "account": "acct_1"}), "STRIPE_ACCOUNTS"),
+        (json!({"action": "events", "metadata": {"batch": "7"}}), "objects"),
     ] {
         let reply = asked(&stack, request.clone()).await;
         assert_eq!(failed(&reply), "InvalidRequest", "{request}");

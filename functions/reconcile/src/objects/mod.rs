@@ -44,6 +44,7 @@ use self::listing::{PAGE_OBJECTS_MAX, Page, next_page};
 use self::progress::{Later, Progress};
 pub use self::reply::Reply;
 pub use self::span::last_good_run;
+use crate::accounts;
 use crate::request::{ObjectsRequest, Window};
 
 /// Nothing new is begun when less than this is left of the invocation.
@@ -163,10 +164,7 @@ impl Run<'_> {
         match error {
             StripeError::AccountRefused { account } if self.request.account.is_none() => {
                 if run.lost.insert(account.clone()) {
-                    run.reply.warnings.push(format!(
-                        "Stripe has no access to account {account} for us: it left the platform, and was not compared; \
-                         take it out of STRIPE_ACCOUNTS"
-                    ));
+                    run.reply.warnings.push(accounts::left_words(&account));
                 }
                 run.left.retain(|_, slice| slice.account.as_deref() != Some(account.as_str()));
                 Ok(Refused::Account)
