@@ -11,7 +11,7 @@ use super::shown::{BOOKKEEPING, Rows, assert_agrees, builder, differences, objec
 use crate::support::{count, settle};
 
 /// What somebody did to the rows by hand, and what a bad restore left out.
-const DAMAGE: [&str; 14] = [
+const DAMAGE: [&str; 15] = [
     "update recoup.customers set email = 'eve@example.com' where id = (select min(id) from recoup.customers where id like 'cus_%')",
     "update recoup.catalog_items set grants_quantity = 7 where id = (select min(id) from recoup.catalog_items where grants_kind = 'course')",
     "update recoup.payments set amount = 1, currency = 'chf' where id = (select min(id) from recoup.payments)",
@@ -21,6 +21,7 @@ const DAMAGE: [&str; 14] = [
     "update recoup.invoices set total = -1 where id = (select min(id) from recoup.invoices)",
     "update recoup.orders set status = 'pending', paid_at = null where id = (select min(id) from recoup.orders where status = 'paid')",
     "update recoup.invoice_lines set amount = amount + 1 where invoice_id = (select max(invoice_id) from recoup.invoice_lines)",
+    "update recoup.order_items set quantity = quantity + 7, price_id = 'price_of_another' where order_id = (select min(order_id) from recoup.order_items)",
     "delete from recoup.tickets where order_id = (select max(order_id) from recoup.tickets)",
     "delete from recoup.ledger_entries where source_id = (select max(source_id) from recoup.ledger_entries where kind = 'charge')",
     "update recoup.payments set amount_refunded = 0 where amount_refunded > 0",

@@ -229,7 +229,7 @@ fn parts(family: Family) -> (&'static str, &'static [&'static str]) {
             ("invoice_id text, payment_id text", &[include_str!("sql/invoice_payment.sql")])
         }
         Family::CheckoutSession => {
-            ("lines bigint, more boolean, billed_as text", &[include_str!("sql/checkout_session.sql")])
+            ("lines bigint, more boolean, said jsonb, billed_as text", &[include_str!("sql/checkout_session.sql")])
         }
         Family::Product | Family::Price => ("id text", &[include_str!("sql/catalog_item.sql")]),
         Family::Refund => ("id text", &[include_str!("sql/refund.sql"), include_str!("sql/taken_back.sql")]),

@@ -17,8 +17,7 @@ use super::{LATER_MAX, Run};
 use crate::differences::Tally;
 use crate::finding::{Finding, Kind};
 
-const STUCK: &str =
-    "an order's lines, grants and the ledger's entries keep what was written first: compare them by hand";
+const STUCK: &str = "grants and the ledger's entries keep what was written first: compare them by hand";
 
 impl Run<'_> {
     /// Writes an object; says whether the rows took it.
