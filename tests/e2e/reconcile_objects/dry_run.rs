@@ -11,7 +11,7 @@ use super::shown::{BOOKKEEPING, Rows, assert_agrees, builder, differences, objec
 use crate::support::{count, settle};
 
 /// What somebody did to the rows by hand, and what a bad restore left out.
-const DAMAGE: [&str; 15] = [
+const DAMAGE: [&str; 18] = [
     "update recoup.customers set email = 'eve@example.com' where id = (select min(id) from recoup.customers where id like 'cus_%')",
     "update recoup.catalog_items set grants_quantity = 7 where id = (select min(id) from recoup.catalog_items where grants_kind = 'course')",
     "update recoup.payments set amount = 1, currency = 'chf' where id = (select min(id) from recoup.payments)",
@@ -19,6 +19,9 @@ const DAMAGE: [&str; 15] = [
     "update recoup.refunds set status = 'pending' where id = (select min(id) from recoup.refunds where status = 'succeeded')",
     "update recoup.subscriptions set status = 'unpaid' where id = (select min(id) from recoup.subscriptions)",
     "update recoup.invoices set total = -1 where id = (select min(id) from recoup.invoices)",
+    "update recoup.order_items set grants_kind = null, grants_ref = null, grants_quantity = null where order_id = (select min(id) from recoup.orders where status = 'paid')",
+    "delete from recoup.catalog_items where id in (select unnest(array[price_id, product_id]) from recoup.order_items where order_id = (select min(id) from recoup.orders where status = 'paid'))",
+    "with sale as (select min(id) as id from recoup.orders where status = 'paid'), t as (delete from recoup.tickets where order_id = (select id from sale)), e as (delete from recoup.enrollments where order_id = (select id from sale)), c as (delete from recoup.credit_entries where order_id = (select id from sale)) select 1",
     "update recoup.orders set status = 'pending', paid_at = null where id = (select min(id) from recoup.orders where status = 'paid')",
     "update recoup.invoice_lines set amount = amount + 1 where invoice_id = (select max(invoice_id) from recoup.invoice_lines)",
     "update recoup.order_items set quantity = quantity + 7, price_id = 'price_of_another' where order_id = (select min(order_id) from recoup.order_items)",
