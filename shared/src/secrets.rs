@@ -19,8 +19,8 @@ use std::future::Future;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 pub use self::cached::{Cached, REFRESH_INTERVAL};
 pub use self::dates::SecretDates;

@@ -155,7 +155,9 @@ impl Stack {
             database: DatabaseChoice::Migrated,
             major: None,
             durable: false,
-            functions: ["webhook", "backup", "restore", "verify", "reconcile", "rotate"].map(str::to_owned).into(),
+            functions: ["webhook", "backup", "restore", "verify", "reconcile", "rotate"]
+                .map(str::to_owned)
+                .into(),
             instances: BTreeMap::new(),
             timeouts: BTreeMap::new(),
             environment: Vec::new(),

@@ -35,7 +35,8 @@ impl Rotate {
     pub(crate) fn test_identity(&self, turn: &Turn, pending: &Fields) -> Result<(), Failure> {
         let known = age_identities_in(&turn.id, &turn.current.secret())?;
         let identities = age_identities_in(&turn.id, &pending.secret())?;
-        let kept = known.iter().all(|old| identities.iter().any(|new| new.expose_secret() == old.expose_secret()));
+        let kept =
+            known.iter().all(|old| identities.iter().any(|new| new.expose_secret() == old.expose_secret()));
         if !kept {
             let reason = "the version that is to become current lacks an identity that opens older backups; abandon it, and \
                           rotate again";
@@ -45,10 +46,15 @@ impl Rotate {
     }
 
     /// Tells backup whom to encrypt to from now on.
-    pub(crate) async fn put_recipients(&self, turn: &Turn, warnings: &mut Vec<String>) -> Result<(), Failure> {
+    pub(crate) async fn put_recipients(
+        &self,
+        turn: &Turn,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Failure> {
         let identities = self.identities(turn).await?;
         let mut keys = identities.recipients().into_iter();
-        let wanted = BackupRecipients { recipients: keys.by_ref().take(1).collect(), retired: keys.collect() };
+        let wanted =
+            BackupRecipients { recipients: keys.by_ref().take(1).collect(), retired: keys.collect() };
         let id = &self.recipients_secret_id;
         let read = self.secrets.describe(id).await?;
         if backup_recipients(&self.secrets, id).await? != wanted {

@@ -78,12 +78,10 @@ pub async fn check_accepts(webhook_url: &str, secret: &SecretString) -> Result<(
 
 /// Asks until the answer is good, some times; else says what was seen last.
 async fn ask(url: &str, secret: Option<&SecretString>, good: impl Fn(&Health) -> bool) -> Result<(), String> {
-    let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_webpki_roots()
-        .https_or_http()
-        .enable_http1()
-        .build();
-    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build::<hyper_rustls::HttpsConnector<HttpConnector>, _>(connector);
+    let connector =
+        hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new())
+        .build::<hyper_rustls::HttpsConnector<HttpConnector>, _>(connector);
     let mut seen = String::new();
     for attempt in 0..TRIES {
         if attempt > 0 {
@@ -95,7 +93,8 @@ async fn ask(url: &str, secret: Option<&SecretString>, good: impl Fn(&Health) ->
         }
         let request = request.body(Empty::new()).map_err(|_| "the URL cannot be read".to_owned())?;
         let exchange = async {
-            let answer = client.request(request).await.map_err(|error| format!("it cannot be reached: {error}"))?;
+            let answer =
+                client.request(request).await.map_err(|error| format!("it cannot be reached: {error}"))?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|_| "its answer broke off".to_owned())?.to_bytes();

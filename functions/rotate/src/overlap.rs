@@ -19,7 +19,8 @@ const UNDER_WAY: Duration = Duration::hours(1);
 impl Rotate {
     /// Deletes old endpoints whose time is over, and drops the secrets of those that are gone.
     pub(crate) async fn finish_overlap(&self, overlap_hours: Option<u16>) -> Result<OverlapReply, Failure> {
-        let mut reply = OverlapReply { action: "finish_overlap", status: "completed", ..OverlapReply::default() };
+        let mut reply =
+            OverlapReply { action: "finish_overlap", status: "completed", ..OverlapReply::default() };
         let id = self.ids.of(Kind::StripeWebhook);
         let versions = self.secrets.describe(id).await?;
         let current = self.current_of(id, &versions).await?;

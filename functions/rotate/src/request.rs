@@ -141,7 +141,10 @@ mod tests {
     #[test]
     fn the_example_works_and_anything_else_is_answered_with_it() {
         let example = serde_json::from_str(RotateRequest::EXAMPLE).expect("JSON");
-        assert!(matches!(parse(example), Ok(RotateRequest::Rotate(OfSecret { secret: Kind::StripeWebhook }))));
+        assert!(matches!(
+            parse(example),
+            Ok(RotateRequest::Rotate(OfSecret { secret: Kind::StripeWebhook }))
+        ));
         for wrong in [
             json!({}),
             json!(null),

@@ -65,7 +65,14 @@ impl Rotate {
             let turn = self.turn(kind, versions, token.clone()).await?;
             self.one_step(&turn, step, &mut warnings).await?;
         }
-        Ok(RotatedReply { action: "rotate", secret: kind, status: "completed", version: token, resumed, warnings })
+        Ok(RotatedReply {
+            action: "rotate",
+            secret: kind,
+            status: "completed",
+            version: token,
+            resumed,
+            warnings,
+        })
     }
 
     /// Takes back what is pending.
@@ -99,13 +106,21 @@ impl Rotate {
     /// The value that the versions call current.
     pub(crate) async fn current_of(&self, id: &str, versions: &Description) -> Result<Fields, Failure> {
         let missing = || {
-            Failure::new("SecretMissing", format!("read secret {id}: it has no current value; fill it (README, step 5)"))
+            Failure::new(
+                "SecretMissing",
+                format!("read secret {id}: it has no current value; fill it (README, step 5)"),
+            )
         };
         let version = versions.version_of(CURRENT).ok_or_else(missing)?;
         Fields::read(id, &self.secrets.value_of(id, version).await?.ok_or_else(missing)?)
     }
 
-    async fn one_step(&self, turn: &Turn, step: Step, warnings: &mut Vec<String>) -> Result<Outcome, Failure> {
+    async fn one_step(
+        &self,
+        turn: &Turn,
+        step: Step,
+        warnings: &mut Vec<String>,
+    ) -> Result<Outcome, Failure> {
         let outcome = match step {
             Step::Create => self.create(turn).await?,
             Step::Set | Step::Test if turn.is_current() => Outcome::AlreadyDone,
@@ -132,7 +147,10 @@ impl Rotate {
         if turn.current.is_unfilled() {
             return Err(Failure::new(
                 "SecretNotFilled",
-                format!("{}: it is as the stack made it, without a value; fill it (README, step 5)", turn.what()),
+                format!(
+                    "{}: it is as the stack made it, without a value; fill it (README, step 5)",
+                    turn.what()
+                ),
             ));
         }
         let other = match turn.other_pending() {

@@ -76,7 +76,8 @@ impl Rotate {
         }
         let key = ApiKey::from(new);
         key.check_mode(self.livemode, &turn.id)?;
-        let (masked, client) = (key.masked(), self.client_of(key).of_secret(&format!("{} (pending)", turn.id)));
+        let (masked, client) =
+            (key.masked(), self.client_of(key).of_secret(&format!("{} (pending)", turn.id)));
         self.check_rights(turn, &client, &masked, warnings).await?;
         let old = self.client_of(old.into()).of_secret(&turn.id);
         self.check_account(turn, &old, &client, &masked).await
@@ -95,7 +96,9 @@ impl Rotate {
             match client.get(&format!("{path}?limit=1"), None).await {
                 Ok(_) => {}
                 // The key itself is not good: what it may does not matter then.
-                Err(error @ StripeError::KeyRefused { status, .. }) if status.as_u16() == 401 => return Err(error.into()),
+                Err(error @ StripeError::KeyRefused { status, .. }) if status.as_u16() == 401 => {
+                    return Err(error.into());
+                }
                 Err(StripeError::KeyRefused { .. }) => refused.push(path),
                 Err(error) => return Err(error.into()),
             }

@@ -23,7 +23,8 @@ impl Fields {
     /// A field that is itself an object, or else nothing.
     pub fn fields(&self, name: &str) -> Vec<(String, Self)> {
         let Some(Value::Object(fields)) = self.0.get(name) else { return Vec::new() };
-        let object = |(name, value): (&String, &Value)| Some((name.clone(), Self(value.as_object()?.clone())));
+        let object =
+            |(name, value): (&String, &Value)| Some((name.clone(), Self(value.as_object()?.clone())));
         fields.iter().filter_map(object).collect()
     }
 

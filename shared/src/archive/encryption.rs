@@ -250,9 +250,8 @@ mod tests {
         let [old, safe, new] = [(); 3].map(|()| x25519::Identity::generate().to_public().to_string());
         let parsed = [&old, &safe].map(|text| text.parse().expect("a key"));
         let configured = Encryption::Age(parsed.into());
-        let names = |rotated: BackupRecipients| {
-            configured.rotated(&rotated).expect("keys").describe().recipients
-        };
+        let names =
+            |rotated: BackupRecipients| configured.rotated(&rotated).expect("keys").describe().recipients;
         assert_eq!(names(BackupRecipients::default()), [old.clone(), safe.clone()]);
         let rotated = BackupRecipients { recipients: vec![new.clone()], retired: vec![old.clone()] };
         assert_eq!(names(rotated), [new.clone(), safe.clone()]);

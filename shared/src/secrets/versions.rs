@@ -109,9 +109,15 @@ impl SecretsManager {
     ///
     /// # Errors
     /// `SecretUnavailable`.
-    pub async fn make_current(&self, id: &str, version: &str, instead_of: Option<&str>) -> Result<(), Failure> {
+    pub async fn make_current(
+        &self,
+        id: &str,
+        version: &str,
+        instead_of: Option<&str>,
+    ) -> Result<(), Failure> {
         let request = self.client.update_secret_version_stage().secret_id(id).version_stage(CURRENT);
-        let request = request.move_to_version_id(version).set_remove_from_version_id(instead_of.map(str::to_owned));
+        let request =
+            request.move_to_version_id(version).set_remove_from_version_id(instead_of.map(str::to_owned));
         request.send().await.map_err(|error| refused("move AWSCURRENT of", id, error))?;
         Ok(())
     }
@@ -146,7 +152,9 @@ impl SecretsManager {
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_exists_exception()) => {
                 Err(Failure::new(
                     "SecretVersionTaken",
-                    format!("put version {version} of secret {id}: it has another value already; read it and go on"),
+                    format!(
+                        "put version {version} of secret {id}: it has another value already; read it and go on"
+                    ),
                 ))
             }
             Err(error) => Err(refused("put a version of", id, error)),
@@ -164,10 +172,14 @@ where
     let (error_type, remedy) = if missing {
         ("SecretMissing", "create it, or correct the variable that names it")
     } else {
-        ("SecretUnavailable", "check the function's rights to it and that Secrets Manager can be reached, and try again")
+        (
+            "SecretUnavailable",
+            "check the function's rights to it and that Secrets Manager can be reached, and try again",
+        )
     };
     let message = DisplayErrorContext(&error).to_string();
-    Failure::new(error_type, format!("{what} secret {id}: {remedy}")).with_source(std::io::Error::other(message))
+    Failure::new(error_type, format!("{what} secret {id}: {remedy}"))
+        .with_source(std::io::Error::other(message))
 }
 
 #[cfg(test)]
@@ -185,13 +197,21 @@ mod tests {
             next_rotation_at: None,
             versions: versions
                 .into_iter()
-                .map(|(version, stages)| (version.to_owned(), stages.into_iter().map(str::to_owned).collect()))
+                .map(|(version, stages)| {
+                    (version.to_owned(), stages.into_iter().map(str::to_owned).collect())
+                })
                 .collect(),
         };
         assert_eq!(description.version_of(CURRENT), Some("a"));
         assert_eq!(description.version_of("AWSPREVIOUS"), None);
-        assert!(description.is_at("b", PENDING) && !description.is_at("c", PENDING) && !description.is_at("d", "mine"));
-        for id in [description.arn.as_str(), "shop/db", "arn:aws:secretsmanager:eu-central-1:1:secret:shop/db"] {
+        assert!(
+            description.is_at("b", PENDING)
+                && !description.is_at("c", PENDING)
+                && !description.is_at("d", "mine")
+        );
+        for id in
+            [description.arn.as_str(), "shop/db", "arn:aws:secretsmanager:eu-central-1:1:secret:shop/db"]
+        {
             assert!(description.is_named(id), "{id}");
         }
         assert!(!description.is_named("shop") && !description.is_named(""));

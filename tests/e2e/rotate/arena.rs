@@ -61,7 +61,8 @@ pub async fn refused(stack: &Stack, secret: &str, name: &str, token: &str) -> (S
     let value = stack.secrets.get(secret).await.expect("a value");
     let counted = metrics(stack, "RotationsFailed");
     let reply = step(stack, secret, name, token).await;
-    let (kind, message) = (failed(&reply).to_owned(), reply.payload["errorMessage"].as_str().unwrap_or_default());
+    let (kind, message) =
+        (failed(&reply).to_owned(), reply.payload["errorMessage"].as_str().unwrap_or_default());
     assert_eq!(metrics(stack, "RotationsFailed"), counted + 1, "{kind}");
     assert_eq!(stack.secrets.version_at(secret, "AWSCURRENT").await.expect("versions"), current);
     assert_eq!(stack.secrets.get(secret).await.expect("a value"), value);
@@ -103,10 +104,12 @@ impl Guarded {
     /// Starts one, with a role `shop` that has these rights and owns the database.
     pub async fn start(major: Option<Major>, rights: &str) -> Guarded {
         let mut rules = tempfile::Builder::new().prefix("recoup-hba-").tempfile_in("/tmp").expect("a file");
-        writeln!(rules, "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256").expect("written");
+        writeln!(rules, "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256")
+            .expect("written");
         // The server may run as somebody else.
         std::fs::set_permissions(rules.path(), std::fs::Permissions::from_mode(0o644)).expect("readable");
-        let settings = [("hba_file", rules.path().display().to_string()), ("log_statement", "all".to_owned())];
+        let settings =
+            [("hba_file", rules.path().display().to_string()), ("log_statement", "all".to_owned())];
         let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
         let options = PostgresOptions { major, settings, ..PostgresOptions::default() };
         let postgres = Postgres::start(options).await.expect("a server");
@@ -140,7 +143,10 @@ impl Guarded {
 
     /// Everything that the server wrote down.
     pub async fn log(&self) -> String {
-        let data = self.text("select setting from pg_settings where name = 'data_directory'").await.expect("a folder");
+        let data = self
+            .text("select setting from pg_settings where name = 'data_directory'")
+            .await
+            .expect("a folder");
         let log = std::path::Path::new(&data).parent().expect("a folder").join("server.log");
         std::fs::read_to_string(log).expect("the server's log")
     }

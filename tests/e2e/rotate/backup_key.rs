@@ -19,7 +19,9 @@ async fn back_up(stack: &Stack) -> (String, Vec<String>) {
 }
 
 async fn verify(stack: &Stack, backup_id: &str) {
-    succeeded(stack.invoke("verify", json!({"action": "full", "backup_id": backup_id})).await.expect("invoked"));
+    succeeded(
+        stack.invoke("verify", json!({"action": "full", "backup_id": backup_id})).await.expect("invoked"),
+    );
 }
 
 async fn identities(stack: &Stack) -> Vec<String> {
@@ -51,7 +53,11 @@ async fn new_backups_are_for_the_new_identity_and_old_ones_still_open() {
     let known = identities(&stack).await;
     assert_eq!((known.len(), &known[1]), (2, &stack.age_identity));
     let (second, recipients) = back_up(&stack).await;
-    assert_eq!(recipients, [public(&known[0]), safe.clone()], "the old one is retired, whatever the stack still names");
+    assert_eq!(
+        recipients,
+        [public(&known[0]), safe.clone()],
+        "the old one is retired, whatever the stack still names"
+    );
     sell(&stack, &mut shop, 2).await;
     succeeded(stack.invoke("backup", json!({"backup_type": "changes"})).await.expect("invoked"));
 
@@ -87,7 +93,9 @@ async fn backups_never_run_ahead_of_the_identities() {
         .secret_id(stack.secrets.id("backup-key"))
         .version_stage("AWSCURRENT")
         .move_to_version_id(&token)
-        .remove_from_version_id(stack.secrets.version_at("backup-key", "AWSCURRENT").await.expect("versions").expect("one"))
+        .remove_from_version_id(
+            stack.secrets.version_at("backup-key", "AWSCURRENT").await.expect("versions").expect("one"),
+        )
         .send()
         .await
         .expect("moved");

@@ -51,12 +51,16 @@ async fn two_users_take_turns_with_the_same_rights_and_no_password_is_written_do
 
     // What it makes belongs to the same owner, and its settings are the same.
     let mut connection = PgConnection::connect(&guarded.url(&user, &second)).await.expect("connected");
-    sqlx::raw_sql("create table public.made_by_the_second (id int)").execute(&mut connection).await.expect("made");
-    let shown: (String, String, String) =
-        sqlx::query_as("select current_user::text, current_setting('search_path'), current_setting('application_name')")
-            .fetch_one(&mut connection)
-            .await
-            .expect("settings");
+    sqlx::raw_sql("create table public.made_by_the_second (id int)")
+        .execute(&mut connection)
+        .await
+        .expect("made");
+    let shown: (String, String, String) = sqlx::query_as(
+        "select current_user::text, current_setting('search_path'), current_setting('application_name')",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .expect("settings");
     assert_eq!(shown, ("shop".to_owned(), "\"Odd, name\", public".to_owned(), "it's the shop".to_owned()));
     let owner = "select tableowner::text from pg_tables where tablename = 'made_by_the_second'";
     assert_eq!(guarded.text(owner).await.as_deref(), Some("shop"));
@@ -67,7 +71,9 @@ async fn two_users_take_turns_with_the_same_rights_and_no_password_is_written_do
     rotate_twice_each(&stack, "database").await;
     let (user, third) = login(&stack, "database").await;
     assert_eq!(user, "shop");
-    assert!(may_log_in(&guarded, "shop", &third).await && may_log_in(&guarded, "shop_alternate", &second).await);
+    assert!(
+        may_log_in(&guarded, "shop", &third).await && may_log_in(&guarded, "shop_alternate", &second).await
+    );
     assert!(!may_log_in(&guarded, "shop", "first").await, "the old password is of no use any more");
     every_function_works(&stack).await;
     sell(&stack, &mut shop, 3).await;
@@ -103,7 +109,9 @@ async fn a_user_that_may_not_make_roles_is_told_so_and_an_administrator_can_do_i
         let guarded = Guarded::start(Some(major), "nologin").await;
         // Its maker may grant it: before 16 by createrole alone, since then as its maker.
         guarded.run("drop owned by shop; reassign owned by shop to postgres").await;
-        guarded.run(&format!("alter database {} owner to postgres; drop role shop", guarded.database.name())).await;
+        guarded
+            .run(&format!("alter database {} owner to postgres; drop role shop", guarded.database.name()))
+            .await;
         guarded.run("create role chief login createrole createdb password 'chief'").await;
         let mut chief = PgConnection::connect(&guarded.url("chief", "chief")).await.expect("connected");
         let made = format!("create role shop login {rights} password 'first'");
@@ -164,7 +172,8 @@ async fn a_pooler_that_knows_the_same_user_gets_the_new_login_first() {
         rotate_twice_each(&stack, "database").await;
         let (pooled, direct) = (login(&stack, "pooler").await, login(&stack, "database").await);
         assert_eq!((pooled.0.as_str(), &pooled), (user, &direct));
-        let url = stack.secrets.get("pooler").await.expect("a value")["url"].as_str().expect("a URL").to_owned();
+        let url =
+            stack.secrets.get("pooler").await.expect("a value")["url"].as_str().expect("a URL").to_owned();
         assert!(url.ends_with("?application_name=pooled"), "all else is as it was");
     }
     // One that has a user of its own is left alone, and said so.

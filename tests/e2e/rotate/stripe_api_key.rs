@@ -45,7 +45,10 @@ async fn secrets_manager_may_rotate_it_too_and_the_key_may_wait_beside_the_curre
     let waiting = json!({"api_key": stack.stripe.api_key(), "pending_api_key": NEW, "note": "mine"});
     stack.secrets.put("stripe-api", &waiting).await.expect("put");
     rotate_twice_each(&stack, "stripe-api").await;
-    assert_eq!(stack.secrets.get("stripe-api").await.expect("a value"), json!({"api_key": NEW, "note": "mine"}));
+    assert_eq!(
+        stack.secrets.get("stripe-api").await.expect("a value"),
+        json!({"api_key": NEW, "note": "mine"})
+    );
 }
 
 #[tokio::test]

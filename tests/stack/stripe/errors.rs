@@ -87,7 +87,8 @@ impl ApiError {
 
     /// A restricted key that may not do this.
     pub fn lacks_rights(key: &str) -> Self {
-        let message = format!("The provided key '{key}' does not have the required permissions for this endpoint.");
+        let message =
+            format!("The provided key '{key}' does not have the required permissions for this endpoint.");
         Self::new(403, "invalid_request_error", None, message, None).before_running()
     }
 

@@ -52,7 +52,8 @@ pub fn with(id: &str, secret: &Fields, user: &str, password: &str) -> Result<Fie
         Some(url) => {
             let (start, end) = login_in(id, url)?;
             let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string().replace("%5F", "_");
-            changed.set("url", format!("{}{}:{}{}", &url[..start], encode(user), encode(password), &url[end..]));
+            changed
+                .set("url", format!("{}{}:{}{}", &url[..start], encode(user), encode(password), &url[end..]));
         }
         None => {
             changed.set("username", user);
@@ -64,8 +65,7 @@ pub fn with(id: &str, secret: &Fields, user: &str, password: &str) -> Result<Fie
 
 /// Where `user:password` stands in a URL.
 fn login_in(id: &str, url: &str) -> Result<(usize, usize), Failure> {
-    let unreadable =
-        || invalid(id, "its url is not of the form postgres://user:password@host:port/database");
+    let unreadable = || invalid(id, "its url is not of the form postgres://user:password@host:port/database");
     let start = url.find("://").ok_or_else(unreadable)? + 3;
     let length = url[start..].find(['/', '?', '#']).unwrap_or(url.len() - start);
     let end = url[start..start + length].rfind('@').ok_or_else(unreadable)?;
@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn a_login_is_replaced_and_nothing_else() {
-        let url = fields(r#"{"url":"postgres://sh%40p:p%2F@ss@h:5432/db?sslmode=require&a=b@c","note":"mine"}"#);
+        let url =
+            fields(r#"{"url":"postgres://sh%40p:p%2F@ss@h:5432/db?sslmode=require&a=b@c","note":"mine"}"#);
         assert_eq!(user("s", &url).expect("a user"), "sh@p");
         assert_eq!(password_of(&url).expect("a password"), "p/@ss");
         let changed = with("s", &url, "sh@p_alternate", "abc").expect("changed");
@@ -106,7 +107,11 @@ mod tests {
 
     #[test]
     fn what_has_no_login_is_refused_and_not_shown() {
-        for text in [r#"{"url":"hunter2"}"#, r#"{"url":"postgres://hunter2/d"}"#, r#"{"url":"postgres://@hunter2/d"}"#] {
+        for text in [
+            r#"{"url":"hunter2"}"#,
+            r#"{"url":"postgres://hunter2/d"}"#,
+            r#"{"url":"postgres://@hunter2/d"}"#,
+        ] {
             let failure = user("shop/db", &fields(text)).expect_err("refused");
             assert_eq!(failure.error_type(), "SecretInvalid");
             assert!(failure.to_string().contains("shop/db") && !failure.to_string().contains("hunter2"));

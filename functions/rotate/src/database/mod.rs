@@ -12,8 +12,8 @@ use recoup::db;
 use recoup::failure::Failure;
 use recoup::secrets::{database_url, database_url_in};
 use secrecy::ExposeSecret;
-use sqlx::postgres::PgConnection;
 use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 
 use self::roles::Users;
 use crate::kind::Kind;
@@ -43,10 +43,12 @@ impl Rotate {
         let users = within(Users::of(&mut connection)).await?;
         let user = users.other()?;
         if login::user(&turn.id, pending)? != format!("{user}{}", self.ending(turn, &users)?) {
-            let reason = "the pending user is not the one whose turn it is; abandon the rotation, and rotate again";
+            let reason =
+                "the pending user is not the one whose turn it is; abandon the rotation, and rotate again";
             return Err(invalid(&turn.id, reason));
         }
-        let password = login::password_of(pending).ok_or_else(|| invalid(&turn.id, "the pending login has no password"))?;
+        let password = login::password_of(pending)
+            .ok_or_else(|| invalid(&turn.id, "the pending login has no password"))?;
         // Everyone may change their own password; for the other's somebody may be needed who makes roles.
         if let (Some(admin), true) = (&self.admin_secret_id, user != users.base) {
             close(connection).await;
@@ -84,7 +86,10 @@ impl Rotate {
                     self.secrets.replace(id, &versions, &pooled.secret()).await?;
                 }
             }
-            None => warnings.push(format!("secret {id} logs in as somebody else than secret {}, and was left alone", turn.id)),
+            None => warnings.push(format!(
+                "secret {id} logs in as somebody else than secret {}, and was left alone",
+                turn.id
+            )),
         }
         Ok(())
     }
@@ -144,7 +149,9 @@ impl Rotate {
         // The longer name first: the shorter one is its beginning.
         let mut known = [old, new.clone()];
         known.sort_by_key(|name| std::cmp::Reverse(name.len()));
-        let Some(ending) = known.iter().find_map(|name| pooled.strip_prefix(name.as_str())) else { return Ok(None) };
+        let Some(ending) = known.iter().find_map(|name| pooled.strip_prefix(name.as_str())) else {
+            return Ok(None);
+        };
         let password = login::password_of(pending).unwrap_or_default();
         let changed = login::with(id, &pooler, &format!("{new}{ending}"), &password)?;
         Ok(Some((id, versions, changed)))
@@ -164,10 +171,14 @@ async fn close(connection: PgConnection) {
 async fn look(connection: &mut PgConnection, turn: &Turn) -> Result<(), Failure> {
     let seen = sqlx::raw_sql(LOOK).execute(connection).await;
     seen.map(drop).map_err(|error| {
-        let said = error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
+        let said =
+            error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
         Failure::new(
             "DatabaseNotUsable",
-            format!("{}: the login works, but recoup's tables cannot be read with it; see Postgres' reason", turn.what()),
+            format!(
+                "{}: the login works, but recoup's tables cannot be read with it; see Postgres' reason",
+                turn.what()
+            ),
         )
         .with_source(std::io::Error::other(said))
     })
@@ -175,6 +186,9 @@ async fn look(connection: &mut PgConnection, turn: &Turn) -> Result<(), Failure>
 
 async fn within<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| {
-        Err(Failure::new("DatabaseUnavailable", "rotate the database's password: no answer within 30 seconds; try again"))
+        Err(Failure::new(
+            "DatabaseUnavailable",
+            "rotate the database's password: no answer within 30 seconds; try again",
+        ))
     })
 }

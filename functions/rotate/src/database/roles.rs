@@ -34,7 +34,9 @@ impl Users {
     pub async fn of(connection: &mut PgConnection) -> Result<Self, Failure> {
         let row = sqlx::raw_sql(include_str!("sql/session.sql")).fetch_one(connection).await;
         let row = row.map_err(|error| refused("ask Postgres who is logged in", error))?;
-        let read = |name: &str| row.try_get::<String, _>(name).map_err(|error| refused("read who is logged in", error));
+        let read = |name: &str| {
+            row.try_get::<String, _>(name).map_err(|error| refused("read who is logged in", error))
+        };
         let login = read("login")?;
         let base = row.try_get::<Option<String>, _>("alternate_of").ok().flatten();
         Ok(Self { base: base.unwrap_or_else(|| login.clone()), login, role: read("role")? })
@@ -83,11 +85,15 @@ pub async fn set_password(
     let found = sqlx::query(include_str!("sql/alternate.sql")).bind(user).bind(&users.base);
     match found.fetch_optional(&mut *transaction).await.map_err(failed)? {
         None => {
-            run(&mut transaction, &format!("create role {name} login password {verifier}")).await.map_err(failed)?;
+            run(&mut transaction, &format!("create role {name} login password {verifier}"))
+                .await
+                .map_err(failed)?;
             run(&mut transaction, &format!("grant {base} to {name}")).await.map_err(failed)?;
         }
         Some(row) if row.try_get("is_member").map_err(failed)? => {
-            run(&mut transaction, &format!("alter role {name} login password {verifier}")).await.map_err(failed)?;
+            run(&mut transaction, &format!("alter role {name} login password {verifier}"))
+                .await
+                .map_err(failed)?;
         }
         Some(_) => {
             return Err(Failure::new(
@@ -102,7 +108,8 @@ pub async fn set_password(
     }
     run(&mut transaction, &format!("alter role {name} set role = {role}")).await.map_err(failed)?;
     let copied = sqlx::query_scalar::<_, String>(include_str!("sql/copy_settings.sql"));
-    let statements = copied.bind(&users.base).bind(user).fetch_all(&mut *transaction).await.map_err(failed)?;
+    let statements =
+        copied.bind(&users.base).bind(user).fetch_all(&mut *transaction).await.map_err(failed)?;
     for statement in statements {
         run(&mut transaction, &statement).await.map_err(failed)?;
     }
@@ -155,6 +162,9 @@ mod tests {
         assert_eq!(users("shop", "shop").other().expect("a name"), "shop_alternate");
         assert_eq!(users("shop", "shop_alternate").other().expect("a name"), "shop");
         let long = "s".repeat(60);
-        assert_eq!(users(&long, &long).other().expect_err("too long").error_type(), "DatabaseUserNameTooLong");
+        assert_eq!(
+            users(&long, &long).other().expect_err("too long").error_type(),
+            "DatabaseUserNameTooLong"
+        );
     }
 }

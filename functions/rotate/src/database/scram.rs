@@ -59,7 +59,8 @@ mod tests {
             c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
         assert_eq!(STANDARD.encode(mac(&server, said)), "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
         let proof = STANDARD.decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=").expect("base64");
-        let client: Vec<u8> = proof.iter().zip(mac(&stored, said)).map(|(proof, sign)| proof ^ sign).collect();
+        let client: Vec<u8> =
+            proof.iter().zip(mac(&stored, said)).map(|(proof, sign)| proof ^ sign).collect();
         assert_eq!(Sha256::digest(client).as_slice(), stored);
     }
 

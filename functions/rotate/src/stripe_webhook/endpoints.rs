@@ -128,7 +128,8 @@ pub async fn create_like(
     }
     Err(StripeError::Unreadable {
         path: "/v1/webhook_endpoints".to_owned(),
-        reason: "each endpoint that it says it made is gone; abandon the rotation, and rotate again".to_owned(),
+        reason: "each endpoint that it says it made is gone; abandon the rotation, and rotate again"
+            .to_owned(),
     })
 }
 

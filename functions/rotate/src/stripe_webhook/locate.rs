@@ -31,7 +31,8 @@ impl Rotate {
             });
         }
         let Some(url) = &self.webhook_url else {
-            let reason = "STRIPE_WEBHOOK_URL is none: Stripe has no endpoint here whose secret could be rotated";
+            let reason =
+                "STRIPE_WEBHOOK_URL is none: Stripe has no endpoint here whose secret could be rotated";
             return Err(failure("StripeEndpointMissing", turn, entry, reason));
         };
         let ours: Vec<&Endpoint> =

@@ -86,13 +86,15 @@ impl Rotate {
             olds.push(self.locate(turn, entry, &entries, &all)?.clone());
         }
         let swept = sweep(&stripe, self.webhook_url.as_deref(), &turn.current, Some(&turn.token)).await?;
-        let others = all.iter().filter(|other| !swept.contains(&other.id) && other.made_for() != Some(&turn.token));
+        let others =
+            all.iter().filter(|other| !swept.contains(&other.id) && other.made_for() != Some(&turn.token));
         let others = others.count();
 
         let (mut new, mut made) = (turn.current.clone(), Vec::new());
         let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
         for (entry, old) in entries.iter().zip(&olds) {
-            let created = endpoints::create_like(&stripe, old, entry.is_connect(), &entry.name, &turn.token).await;
+            let created =
+                endpoints::create_like(&stripe, old, entry.is_connect(), &entry.name, &turn.token).await;
             let created = match created {
                 Ok(created) => created,
                 Err(error) => {
@@ -162,7 +164,11 @@ impl Rotate {
     }
 
     /// Opens the new endpoints, once the webhook knows their secrets.
-    pub(crate) async fn open_new_endpoints(&self, turn: &Turn, warnings: &mut Vec<String>) -> Result<(), Failure> {
+    pub(crate) async fn open_new_endpoints(
+        &self,
+        turn: &Turn,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Failure> {
         let versions = self.secrets.describe(&turn.id).await?;
         let current = self.current_of(&turn.id, &versions).await?;
         self.open_quiet(&self.stripe().await?, &turn.id, &current).await?;
@@ -174,7 +180,12 @@ impl Rotate {
     }
 
     /// Opens what is quiet of the current endpoints; gives their ids.
-    pub(crate) async fn open_quiet(&self, stripe: &Client, id: &str, current: &Fields) -> Result<Vec<String>, Failure> {
+    pub(crate) async fn open_quiet(
+        &self,
+        stripe: &Client,
+        id: &str,
+        current: &Fields,
+    ) -> Result<Vec<String>, Failure> {
         let all = endpoints::list(stripe).await?;
         let quiet = Entry::all(current).into_iter().filter_map(|entry| {
             let endpoint = found(&all, entry.endpoint_id()).filter(|endpoint| endpoint.is_quiet())?;
@@ -238,8 +249,11 @@ pub async fn sweep(
 ) -> Result<Vec<String>, Failure> {
     let all = endpoints::list(stripe).await?;
     let entries = Entry::all(current);
-    let known: BTreeSet<&str> =
-        entries.iter().flat_map(|entry| [entry.endpoint_id(), entry.previous_endpoint_id()]).flatten().collect();
+    let known: BTreeSet<&str> = entries
+        .iter()
+        .flat_map(|entry| [entry.endpoint_id(), entry.previous_endpoint_id()])
+        .flatten()
+        .collect();
     let urls: BTreeSet<&str> = all
         .iter()
         .filter(|endpoint| known.contains(endpoint.id.as_str()))
