@@ -129,7 +129,8 @@ impl Rotate {
                 match turn.kind {
                     Kind::Database => self.set_database_user(turn, &pending).await?,
                     Kind::StripeWebhook => self.check_new_endpoints(turn, &pending).await?,
-                    Kind::BackupKey | Kind::StripeApiKey => {}
+                    Kind::StripeApiKey => self.check_new_key(turn, &pending)?,
+                    Kind::BackupKey => {}
                 }
                 Outcome::Done
             }

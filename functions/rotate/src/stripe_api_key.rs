@@ -4,7 +4,7 @@
 use recoup::failure::Failure;
 use recoup::secrets::{stripe_api_key as read_api_key, stripe_api_key_in};
 use recoup::stripe::{ApiKey, Asked, Client, StripeError};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::Rotate;
@@ -59,6 +59,17 @@ impl Rotate {
         Ok(fields)
     }
 
+    /// Refuses what would change nothing. Stripe knows the key already: there is nothing to set.
+    pub(crate) fn check_new_key(&self, turn: &Turn, pending: &Fields) -> Result<(), Failure> {
+        if turn.current.text("api_key") != pending.text("api_key") {
+            return Ok(());
+        }
+        Err(Failure::new(
+            "StripeKeyUnchanged",
+            format!("{}: the pending key is the one that is current; put a new one there", turn.what()),
+        ))
+    }
+
     /// Proves the new key: its mode, its rights, and that it is of the same account.
     pub(crate) async fn test_key(
         &self,
@@ -68,12 +79,6 @@ impl Rotate {
     ) -> Result<(), Failure> {
         let old = stripe_api_key_in(&turn.id, &turn.current.secret())?;
         let new = stripe_api_key_in(&turn.id, &pending.secret())?;
-        if old.expose_secret() == new.expose_secret() {
-            return Err(Failure::new(
-                "StripeKeyUnchanged",
-                format!("{}: the pending key is the one that is current; put a new one there", turn.what()),
-            ));
-        }
         let key = ApiKey::from(new);
         key.check_mode(self.livemode, &turn.id)?;
         let (masked, client) =

@@ -43,7 +43,8 @@ async fn a_secret_that_is_not_ours_or_not_filled_or_wrong_is_named() {
         if reply.function_error.is_none() {
             reply = step(&stack, secret, "testSecret", &token).await;
         }
-        assert_eq!(failed(&reply), "SecretInvalid", "{secret}");
+        let expected = if secret == "database" { "DatabaseUrlInvalid" } else { "SecretInvalid" };
+        assert_eq!(failed(&reply), expected, "{secret}");
         assert!(!reply.payload.to_string().contains("hunter2"), "{}", reply.payload);
         let kind = secret.replace('-', "_").replace("api", "api_key");
         act(&stack, json!({"action": "abandon", "secret": kind})).await;
@@ -88,6 +89,7 @@ async fn steps_out_of_order_and_rotations_beside_each_other_change_nothing() {
         for name in STEPS {
             assert_eq!(stepped(&stack, secret, name, &first).await, "already_done", "{name}");
         }
+        super::arena::patient(&stack);
         // And its late messenger does not bring it back after the second.
         for name in STEPS {
             stepped(&stack, secret, name, &second).await;

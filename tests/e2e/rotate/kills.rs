@@ -9,7 +9,7 @@ use stack::Stack;
 use stack::shop::Shop;
 use stack::stripe::AttemptOutcome;
 
-use super::arena::{Guarded, STEPS, act, event, login, stepped, token};
+use super::arena::{Guarded, STEPS, act, event, login, patient, stepped, token};
 use crate::support::{sell, succeeded};
 
 /// Deaths in each step.
@@ -50,6 +50,9 @@ async fn every_kind_survives_deaths_in_every_step() {
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     for turn in 0..2 {
+        if turn > 0 {
+            patient(&stack);
+        }
         for secret in ["database", "stripe-webhook", "backup-key", "stripe-api"] {
             if secret == "stripe-api" {
                 let key = format!("sk_test_51RecoupStandInKeyOfTurn{turn}0000");
