@@ -3,25 +3,28 @@
 //! | secret | JSON |
 //! |---|---|
 //! | database | `{"url":"postgres://user:password@host:port/database"}`, or the fields that RDS writes: `host`, `port`, `username`, `password`, `dbname` |
-//! | webhook signing | `{"endpoints":{"platform":{"current":"whsec_…","previous":null}}}`, one entry for each Stripe endpoint |
+//! | webhook signing | `{"endpoints":{"platform":{"current":"whsec_…","previous":null}}}`, one entry for each Stripe endpoint; `rotate` notes beside them which endpoint at Stripe is meant |
 //! | Stripe API key | `{"api_key":"sk_…"}` or a restricted key `rk_…` |
 //! | backup key | `{"identities":["AGE-SECRET-KEY-1…"]}`, newest first; old ones stay so that old backups stay readable |
+//! | backup recipients | `{"recipients":["age1…"],"retired":["age1…"]}`, public keys alone: what the backup key's rotation has made of those in the environment |
 //!
 //! A value that is not as expected is an error that names the secret and the field, never its content.
 
 mod cached;
 mod dates;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 pub use self::cached::{Cached, REFRESH_INTERVAL};
 pub use self::dates::SecretDates;
+pub use self::versions::{CURRENT, Description, PENDING};
 use crate::failure::Failure;
 
 /// Where secrets come from.
@@ -61,7 +64,8 @@ impl SecretsManager {
 
 impl SecretStore for SecretsManager {
     async fn current(&self, id: &str) -> Result<SecretString, Failure> {
-        let output = self.client.get_secret_value().secret_id(id).send().await.map_err(|error| {
+        let read = self.client.get_secret_value().secret_id(id).version_stage(CURRENT).send().await;
+        let output = read.map_err(|error| {
             let missing =
                 error.as_service_error().is_some_and(|service| service.is_resource_not_found_exception());
             let (error_type, remedy) = if missing {
@@ -113,9 +117,16 @@ enum Database {
 /// # Errors
 /// `SecretMissing`, `SecretUnavailable`, `SecretInvalid`.
 pub async fn database_url(store: &impl SecretStore, id: &str) -> Result<SecretString, Failure> {
-    let secret = store.current(id).await?;
+    database_url_in(id, &store.current(id).await?)
+}
+
+/// The same of a value that was read already.
+///
+/// # Errors
+/// `SecretInvalid`.
+pub fn database_url_in(id: &str, secret: &SecretString) -> Result<SecretString, Failure> {
     let expected = r#"{"url":"postgres://…"} or {"host","port","username","password","dbname"}"#;
-    Ok(match parse(id, &secret, expected)? {
+    Ok(match parse(id, secret, expected)? {
         Database::Url { url } => url.into(),
         Database::Fields { host, port, username, password, dbname } => {
             let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
@@ -156,13 +167,20 @@ pub type SigningSecrets = BTreeMap<String, EndpointSecrets>;
 /// # Errors
 /// `SecretMissing`, `SecretUnavailable`, `SecretInvalid` (also where no endpoint or an empty secret is given).
 pub async fn signing_secrets(store: &impl SecretStore, id: &str) -> Result<SigningSecrets, Failure> {
+    signing_secrets_in(id, &store.current(id).await?)
+}
+
+/// The same of a value that was read already.
+///
+/// # Errors
+/// `SecretInvalid`.
+pub fn signing_secrets_in(id: &str, secret: &SecretString) -> Result<SigningSecrets, Failure> {
     #[derive(Deserialize)]
     struct Signing {
         endpoints: SigningSecrets,
     }
-    let secret = store.current(id).await?;
     let expected = r#"{"endpoints":{"platform":{"current":"whsec_…","previous":null}}}"#;
-    let Signing { endpoints } = parse(id, &secret, expected)?;
+    let Signing { endpoints } = parse(id, secret, expected)?;
     let usable = !endpoints.is_empty()
         && endpoints
             .values()
@@ -180,12 +198,19 @@ pub async fn signing_secrets(store: &impl SecretStore, id: &str) -> Result<Signi
 /// # Errors
 /// `SecretMissing`, `SecretUnavailable`, `SecretInvalid`.
 pub async fn stripe_api_key(store: &impl SecretStore, id: &str) -> Result<SecretString, Failure> {
+    stripe_api_key_in(id, &store.current(id).await?)
+}
+
+/// The same of a value that was read already.
+///
+/// # Errors
+/// `SecretInvalid`.
+pub fn stripe_api_key_in(id: &str, secret: &SecretString) -> Result<SecretString, Failure> {
     #[derive(Deserialize)]
     struct ApiKey {
         api_key: SecretString,
     }
-    let secret = store.current(id).await?;
-    let ApiKey { api_key } = parse(id, &secret, r#"{"api_key":"sk_…"}"#)?;
+    let ApiKey { api_key } = parse(id, secret, r#"{"api_key":"sk_…"}"#)?;
     let text = api_key.expose_secret();
     if text.starts_with("sk_") || text.starts_with("rk_") {
         Ok(api_key)
@@ -199,12 +224,19 @@ pub async fn stripe_api_key(store: &impl SecretStore, id: &str) -> Result<Secret
 /// # Errors
 /// `SecretMissing`, `SecretUnavailable`, `SecretInvalid`.
 pub async fn age_identities(store: &impl SecretStore, id: &str) -> Result<Vec<SecretString>, Failure> {
+    age_identities_in(id, &store.current(id).await?)
+}
+
+/// The same of a value that was read already.
+///
+/// # Errors
+/// `SecretInvalid`.
+pub fn age_identities_in(id: &str, secret: &SecretString) -> Result<Vec<SecretString>, Failure> {
     #[derive(Deserialize)]
     struct BackupKey {
         identities: Vec<SecretString>,
     }
-    let secret = store.current(id).await?;
-    let BackupKey { identities } = parse(id, &secret, r#"{"identities":["AGE-SECRET-KEY-1…"]}"#)?;
+    let BackupKey { identities } = parse(id, secret, r#"{"identities":["AGE-SECRET-KEY-1…"]}"#)?;
     let usable = !identities.is_empty()
         && identities.iter().all(|identity| identity.expose_secret().starts_with("AGE-SECRET-KEY-1"));
     if usable {
@@ -212,6 +244,25 @@ pub async fn age_identities(store: &impl SecretStore, id: &str) -> Result<Vec<Se
     } else {
         Err(invalid(id, "identities must be age secret keys (AGE-SECRET-KEY-1…)"))
     }
+}
+
+/// Whom backups are encrypted to since the backup key was rotated, beside those that the environment names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRecipients {
+    /// Public keys of the newest identity.
+    pub recipients: Vec<String>,
+    /// Public keys of older identities: nothing is encrypted to them any more, wherever else they stand.
+    #[serde(default)]
+    pub retired: Vec<String>,
+}
+
+/// Reads whom the backup key's rotation has backups encrypted to.
+///
+/// # Errors
+/// `SecretMissing`, `SecretUnavailable`, `SecretInvalid`.
+pub async fn backup_recipients(store: &impl SecretStore, id: &str) -> Result<BackupRecipients, Failure> {
+    let secret = store.current(id).await?;
+    parse(id, &secret, r#"{"recipients":["age1…"],"retired":[]}"#)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ FULL = {
     "DatabaseSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf",
     "BackupKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/k",
     "BackupLockDays": 30,
+    "DatabaseAdminSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:admin-AbCdEf",
     "PoolerSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:pooler-AbCdEf",
     "RestoreTargetSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:other-AbCdEf",
     "StripeWebhookUrl": "https://shop.example/webhooks/stripe",
@@ -32,7 +33,8 @@ VARIABLES = {
         "STRIPE_ACCOUNTS", "DATABASE_POOLER", "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
     "Backup": {
-        "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS", "BACKUP_SCHEMAS",
+        "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS", "BACKUP_RECIPIENTS_SECRET_ID",
+        "BACKUP_SCHEMAS",
         "BACKUP_RETENTION_DAYS_FULL", "BACKUP_RETENTION_DAYS_PAYMENTS", "BACKUP_RETENTION_DAYS_ORDERS",
         "BACKUP_RETENTION_DAYS_TICKETS", "BACKUP_RETENTION_DAYS_TABLES", "BACKUP_PITR_DAYS", "BACKUP_CONNECTIONS",
         "BACKUP_CHANGES_KEEP_HOURS", "BACKUP_ZSTD_LEVEL", "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
@@ -46,6 +48,12 @@ VARIABLES = {
     "Reconcile": {
         "RUST_LOG", "DATABASE_SECRET_ID", "STRIPE_API_SECRET_ID", "STRIPE_LIVEMODE", "STRIPE_ACCOUNTS",
         "STRIPE_RATE_SHARE_PERCENT", "STRIPE_WEBHOOK_URL", "STRIPE_API_VERSION", "BACKUP_BUCKET",
+        "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
+    },
+    "Rotate": {
+        "RUST_LOG", "DATABASE_SECRET_ID", "STRIPE_WEBHOOK_SECRET_ID", "BACKUP_KEY_SECRET_ID", "STRIPE_API_SECRET_ID",
+        "BACKUP_RECIPIENTS_SECRET_ID", "DATABASE_ADMIN_SECRET_ID", "DATABASE_POOLER_SECRET_ID", "STRIPE_LIVEMODE",
+        "STRIPE_ACCOUNTS", "STRIPE_WEBHOOK_URL", "ROTATION_OVERLAP_HOURS", "ROTATION_SETTLE_SECONDS",
         "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
 }
@@ -74,6 +82,7 @@ SCHEDULES = {
     "ReconcileBalanceNightly": ("Reconcile", {"action": "balance", "dry_run": False}),
     "ReconcileEndpointHourly": ("Reconcile", {"action": "endpoint"}),
     "ReconcileRetryEveryFiveMinutes": ("Reconcile", {"action": "retry", "dry_run": False}),
+    "RotateOverlapHourly": ("Rotate", {"action": "finish_overlap"}),
 }
 
 ROUTES = {("/webhooks/stripe", "post"), ("/health", "get")}
@@ -122,7 +131,7 @@ def policies(full):
         ],
         "Backup": [
             log("Backup"),
-            secrets(database),
+            secrets(database, "BackupRecipientsSecret"),
             allow("s3:PutObject s3:AbortMultipartUpload", objects),
             allow("s3:DeleteObject s3:GetObjectRetention s3:GetObjectLegalHold", objects),
             listing,
@@ -153,6 +162,19 @@ def policies(full):
             allow("s3:PutObject", "${BackupBucket.Arn}/v1/reports/*"),
             failed,
             *key("kms:GenerateDataKey"),
+        ],
+        "Rotate": [
+            log("Rotate"),
+            allow(
+                "secretsmanager:DescribeSecret secretsmanager:GetSecretValue secretsmanager:PutSecretValue "
+                "secretsmanager:UpdateSecretVersionStage",
+                [
+                    database, "StripeWebhookSecret", "BackupKeySecret", "StripeApiSecret", "BackupRecipientsSecret",
+                    *(["PoolerSecretArn"] if full else []),
+                ],
+            ),
+            *([allow("secretsmanager:DescribeSecret secretsmanager:GetSecretValue", "DatabaseAdminSecretArn")] if full else []),
+            failed,
         ],
     }
 
@@ -225,7 +247,7 @@ def check_functions(resources, full, fault):
             # A reference is a bare name here; what is written out could be a secret.
             if value not in PUBLIC and value not in SECRETS:
                 fault(f"{name}: {variable} is {value!r}, which is neither a secret's name nor public")
-            if (variable.endswith("_SECRET_ID")) != (value in SECRETS):
+            if (variable.endswith("_SECRET_ID")) != (value in SECRETS) and (variable, value) not in WITHOUT:
                 fault(f"{name}: {variable} does not name a secret")
         if properties["Runtime"] != "provided.al2023" or properties["Handler"] != "bootstrap":
             fault(f"{name}: not a Rust binary on provided.al2023")
@@ -242,13 +264,18 @@ def check_functions(resources, full, fault):
             fault(f"{name}: keeps logs for ever")
 
 
-SECRETS = {"DatabaseSecret", "DatabaseSecretArn", "PoolerSecretArn", "StripeWebhookSecret", "StripeApiSecret", "BackupKeySecret"}
+SECRETS = {
+    "DatabaseSecret", "DatabaseSecretArn", "DatabaseAdminSecretArn", "PoolerSecretArn", "StripeWebhookSecret", "StripeApiSecret",
+    "BackupKeySecret", "BackupRecipientsSecret",
+}
+# Secrets that a stack may do without.
+WITHOUT = {("DATABASE_ADMIN_SECRET_ID", "none"), ("DATABASE_POOLER_SECRET_ID", "none")}
 PUBLIC = {
     "LogLevel", "StripeLivemode", "StripeAccounts", "StripeRateSharePercent", "StripeWebhookUrl",
     "${Api.ApiEndpoint}/webhooks/stripe", "StripeApiVersion", "BackupBucket", "BackupAgeRecipients", "BackupSchemas",
     "BackupRetentionDaysFull", "BackupRetentionDaysPayments", "BackupRetentionDaysOrders",
     "BackupRetentionDaysTickets", "BackupRetentionDaysTables", "BackupPitrDays", "BackupChangesKeepHours", "1", "2", "BackupRpoHours",
-    "SecretMaxAgeDays", "MetricsNamespace",
+    "SecretMaxAgeDays", "MetricsNamespace", "RotationOverlapHours", "32",
     "Stack=${AWS::StackName}", "none", "transaction",
 }
 
@@ -373,6 +400,29 @@ def check_secrets(resources, full, fault):
         fault("BackupKeySecret: goes with the stack, and no backup opens after that")
 
 
+def check_rotation(resources, full, fault):
+    schedules = {
+        r["Properties"]["SecretId"]: r for r in resources.values() if r["Type"] == "AWS::SecretsManager::RotationSchedule"
+    }
+    wanted = {"StripeWebhookSecret", "BackupKeySecret"} | (set() if full else {"DatabaseSecret"})
+    if set(schedules) != wanted:
+        fault(f"rotated by themselves are {sorted(schedules)}, and should be {sorted(wanted)}")
+    for secret, schedule in schedules.items():
+        properties = schedule["Properties"]
+        if properties.get("RotationLambdaARN") != "Rotate.Arn" or "HostedRotationLambda" in properties:
+            fault(f"{secret}: somebody else than rotate rotates it")
+        if properties.get("RotationRules") != {"AutomaticallyAfterDays": "RotationDays"}:
+            fault(f"{secret}: rotates after {properties.get('RotationRules')}")
+        if properties.get("RotateImmediatelyOnUpdate") is not False:
+            fault(f"{secret}: would be rotated before it is filled")
+        if schedule.get("DependsOn") != "RotatePermission":
+            fault(f"{secret}: its rotation may be set up before Secrets Manager may call rotate")
+    permission = resources.get("RotatePermission", {}).get("Properties", {})
+    caller = (permission.get("Principal"), permission.get("SourceAccount"), permission.get("FunctionName"))
+    if caller != ("secretsmanager.amazonaws.com", "AWS::AccountId", "Rotate"):
+        fault(f"RotatePermission: lets {caller} call")
+
+
 def check_alarms(resources, full, fault):
     alarms = {n: r["Properties"] for n, r in resources.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
     for name, alarm in alarms.items():
@@ -383,6 +433,7 @@ def check_alarms(resources, full, fault):
     }
     wanted = {("Errors", name) for name in VARIABLES}
     wanted |= {(f"{scope}Drift", "reconcile") for scope in ("Objects", "Balance", "Endpoint")}
+    wanted |= {("RotationsFailed", "rotate")}
     wanted |= {("Throttles", "Webhook"), ("5xx", "Api")}
     wanted |= {("ApproximateNumberOfMessagesVisible", "DeadLetters.QueueName")}
     for metric, of in sorted(wanted - watched):
@@ -411,6 +462,7 @@ CHECKS = [
     check_schedules,
     check_bucket,
     check_secrets,
+    check_rotation,
     check_alarms,
 ]
 

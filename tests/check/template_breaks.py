@@ -59,6 +59,14 @@ BREAKS = [
     ("AbortIncompleteMultipartUpload: {DaysAfterInitiation: 1}", "ExpirationInDays: 90"),
     ("    DeletionPolicy: Retain\n", ""),
     ("ObjectLockEnabled: !If [HasLock, true, !Ref AWS::NoValue]", "ObjectLockEnabled: false"),
+    # Rotation.
+    ("      RotateImmediatelyOnUpdate: false\n", ""),
+    ("      SourceAccount: !Ref AWS::AccountId\n", ""),
+    ("RotatesDatabase: !And [!Condition MakesDatabaseSecret, !Equals [!Ref RotatedSecrets, all]]",
+     "RotatesDatabase: !Equals [!Ref RotatedSecrets, all]"),
+    ("                  - secretsmanager:UpdateSecretVersionStage\n", ""),
+    ("MetricName: RotationsFailed", "MetricName: Rotations"),
+    ("    DependsOn: RotatePermission\n", ""),
     # Secrets and alarms.
     ("""'{"api_key":""}'""", """'{"api_key":"sk_live_1"}'"""),
     ('    Default: ""\n', '    Default: ""\n    NoEcho: true\n'),

@@ -44,6 +44,10 @@ def resolve(template, overrides):
 
     def decide(condition):
         ((operator, operands),) = condition.items()
+        if operator == "Condition":
+            return decide(template["Conditions"][operands])
+        if operator == "Fn::And":
+            return all(decide(o) for o in operands)
         if operator == "Fn::Not":
             return not decide(operands[0])
         if operator == "Fn::Equals":

@@ -49,6 +49,7 @@ mod restore_point_in_time;
 mod restore_resumed;
 mod restore_tables;
 mod retry;
+mod rotate;
 mod scheduled;
 mod schema_judge;
 mod schema_pg_dump;

@@ -14,6 +14,7 @@ const DATABASE_SECRET: &str = "database";
 const WEBHOOK_SECRET: &str = "stripe-webhook";
 const API_SECRET: &str = "stripe-api";
 const BACKUP_KEY_SECRET: &str = "backup-key";
+const RECIPIENTS_SECRET: &str = "backup-recipients";
 
 /// Puts the secrets where the functions look for them.
 pub(crate) async fn put_secrets(
@@ -31,7 +32,29 @@ pub(crate) async fn put_secrets(
     secrets.put(WEBHOOK_SECRET, &json!({"endpoints": endpoints})).await?;
     secrets.put(API_SECRET, &json!({"api_key": stripe_api_key})).await?;
     secrets.put(BACKUP_KEY_SECRET, &json!({"identities": [age_identity]})).await?;
+    secrets.put(RECIPIENTS_SECRET, &json!({"recipients": [], "retired": []})).await?;
     Ok(())
+}
+
+/// Notes which endpoints at Stripe the signing secrets are of, as an operator with connected accounts does.
+pub(crate) async fn put_endpoints(
+    secrets: &Secrets,
+    signing: &SigningSecrets,
+    endpoints: &Endpoints,
+) -> Result<()> {
+    let entry = |secret: &str, id: &str| json!({"current": secret, "previous": null, "endpoint_id": id});
+    let endpoints = json!({
+        "platform": entry(&signing.platform, &endpoints.platform),
+        "connect": entry(&signing.connect, &endpoints.connect),
+    });
+    secrets.put(WEBHOOK_SECRET, &json!({"endpoints": endpoints})).await?;
+    Ok(())
+}
+
+/// The ids of the two endpoints at Stripe.
+pub(crate) struct Endpoints {
+    pub(crate) platform: String,
+    pub(crate) connect: String,
 }
 
 /// The secrets of the two endpoints that Stripe calls, `whsec_…`.
@@ -89,7 +112,11 @@ impl Contract<'_> {
             }
             "backup" => {
                 environment.extend(bucket);
-                environment.extend([database, ("BACKUP_AGE_RECIPIENTS", self.age_recipient.to_owned())]);
+                environment.extend([
+                    database,
+                    ("BACKUP_AGE_RECIPIENTS", self.age_recipient.to_owned()),
+                    ("BACKUP_RECIPIENTS_SECRET_ID", self.secrets.id(RECIPIENTS_SECRET)),
+                ]);
             }
             "restore" => {
                 environment.extend(bucket);
@@ -102,6 +129,17 @@ impl Contract<'_> {
                     key,
                     ("STRIPE_API_SECRET_ID", self.secrets.id(API_SECRET)),
                     ("STRIPE_WEBHOOK_SECRET_ID", self.secrets.id(WEBHOOK_SECRET)),
+                ]);
+            }
+            "rotate" => {
+                environment.extend(stripe);
+                environment.extend([
+                    database,
+                    key,
+                    ("STRIPE_WEBHOOK_SECRET_ID", self.secrets.id(WEBHOOK_SECRET)),
+                    ("BACKUP_RECIPIENTS_SECRET_ID", self.secrets.id(RECIPIENTS_SECRET)),
+                    // No instance here has read a secret just before a rotation, but where a test means it to.
+                    ("ROTATION_SETTLE_SECONDS", "0".to_owned()),
                 ]);
             }
             "reconcile" => {

@@ -79,10 +79,17 @@ impl Secrets {
         match created {
             Ok(_) => Ok(id),
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_exists_exception()) => {
+                let old = self.version_at(name, "AWSCURRENT").await?;
+                // moto forgets that a rotation moved AWSCURRENT, where it is put and not moved.
+                let put = self.client.put_secret_value().secret_id(&id).secret_string(value.to_string());
+                let put = put.version_stages("put-by-hand").send().await;
+                let put = put.map_err(Error::aws(format!("put secret {id}")))?;
                 self.client
-                    .put_secret_value()
+                    .update_secret_version_stage()
                     .secret_id(&id)
-                    .secret_string(value.to_string())
+                    .version_stage("AWSCURRENT")
+                    .set_move_to_version_id(put.version_id)
+                    .set_remove_from_version_id(old)
                     .send()
                     .await
                     .map_err(Error::aws(format!("put secret {id}")))?;
@@ -92,6 +99,24 @@ impl Secrets {
         }
     }
 
+    /// The version of the secret that has the stage.
+    pub async fn version_at(&self, name: &str, stage: &str) -> Result<Option<String>> {
+        let id = self.id(name);
+        let described = self.client.describe_secret().secret_id(&id).send().await;
+        let described = described.map_err(Error::aws(format!("describe secret {id}")))?;
+        let versions = described.version_ids_to_stages.unwrap_or_default();
+        let mut found = versions.into_iter().filter(|(_, stages)| stages.iter().any(|other| other == stage));
+        Ok(found.next().map(|(version, _)| version))
+    }
+
+    /// Gives a version a value and the stage AWSPENDING, as an operator does.
+    pub async fn put_pending(&self, name: &str, version: &str, value: &Value) -> Result<()> {
+        let id = self.id(name);
+        let put = self.client.put_secret_value().secret_id(&id).client_request_token(version);
+        let put = put.version_stages("AWSPENDING").secret_string(value.to_string()).send().await;
+        put.map(drop).map_err(Error::aws(format!("put a pending version of secret {id}")))
+    }
+
     /// The current value of the secret.
     pub async fn get(&self, name: &str) -> Result<Value> {
         let id = self.id(name);
@@ -99,6 +124,7 @@ impl Secrets {
             .client
             .get_secret_value()
             .secret_id(&id)
+            .version_stage("AWSCURRENT")
             .send()
             .await
             .map_err(Error::aws(format!("get secret {id}")))?;

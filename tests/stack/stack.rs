@@ -9,7 +9,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
-use crate::contract::{Contract, SigningSecrets, put_secrets};
+use crate::contract::{Contract, SigningSecrets, put_endpoints, put_secrets};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lambda::{FunctionConfig, Lambda, Reply, front};
@@ -155,7 +155,9 @@ impl Stack {
             database: DatabaseChoice::Migrated,
             major: None,
             durable: false,
-            functions: ["webhook", "backup", "restore", "verify", "reconcile"].map(str::to_owned).into(),
+            functions: ["webhook", "backup", "restore", "verify", "reconcile", "rotate"]
+                .map(str::to_owned)
+                .into(),
             instances: BTreeMap::new(),
             timeouts: BTreeMap::new(),
             environment: Vec::new(),
@@ -207,14 +209,17 @@ impl Stack {
         };
         let webhook_url = front.as_ref().map(|front| format!("{front}/webhooks/stripe"));
         if let Some(webhook_url) = &webhook_url {
-            stripe_join::deliver(&stripe, webhook_url, &signing);
+            let endpoints = stripe_join::deliver(&stripe, webhook_url, &signing);
+            put_endpoints(&secrets, &signing, &endpoints).await?;
         }
-        // It checks what Stripe calls, which only stands now.
-        if builder.functions.iter().any(|name| name == "reconcile") {
-            let url = webhook_url.unwrap_or_else(|| "none".to_owned());
-            lambda.configure("reconcile", |config| {
-                config.environment.entry("STRIPE_WEBHOOK_URL".to_owned()).or_insert(url);
-            })?;
+        // They look at what Stripe calls, which only stands now.
+        for function in ["reconcile", "rotate"] {
+            if builder.functions.iter().any(|name| name == function) {
+                let url = webhook_url.clone().unwrap_or_else(|| "none".to_owned());
+                lambda.configure(function, |config| {
+                    config.environment.entry("STRIPE_WEBHOOK_URL".to_owned()).or_insert(url);
+                })?;
+            }
         }
         let pool = PgPoolOptions::new()
             .max_connections(8)

@@ -1,6 +1,6 @@
 //! The one place where the stack and the Stripe stand-in meet.
 
-use crate::contract::SigningSecrets;
+use crate::contract::{Endpoints, SigningSecrets};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::stripe::{Stripe, StripeOptions};
@@ -12,7 +12,9 @@ pub(crate) async fn start(engine: &Engine, options: StripeOptions) -> Result<Str
 
 /// Has Stripe deliver all events to `webhook_url`: those of the platform's account by one endpoint, those of connected
 /// accounts by another.
-pub(crate) fn deliver(stripe: &Stripe, webhook_url: &str, signing: &SigningSecrets) {
-    stripe.add_connect_endpoint(webhook_url, &signing.connect, &["*"]);
-    stripe.add_endpoint(webhook_url, &signing.platform, &["*"]);
+pub(crate) fn deliver(stripe: &Stripe, webhook_url: &str, signing: &SigningSecrets) -> Endpoints {
+    Endpoints {
+        connect: stripe.add_connect_endpoint(webhook_url, &signing.connect, &["*"]),
+        platform: stripe.add_endpoint(webhook_url, &signing.platform, &["*"]),
+    }
 }

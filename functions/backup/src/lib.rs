@@ -27,7 +27,7 @@ use recoup::config::Env;
 use recoup::db;
 use recoup::failure::Failure;
 use recoup::invocation::Operation;
-use recoup::secrets::{SecretStore, database_url};
+use recoup::secrets::{SecretStore, backup_recipients, database_url};
 use recoup::telemetry::metrics::{Metric, Metrics};
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
@@ -49,6 +49,7 @@ pub struct Backup<S> {
     store: Arc<S3Store>,
     zstd_level: i32,
     encryption: Encryption,
+    recipients_secret_id: Option<String>,
     schemas: SchemaSelection,
     connections: usize,
     retention: Retention,
@@ -70,6 +71,7 @@ impl<S: SecretStore + Sync> Backup<S> {
             store: Arc::new(S3Store::from_env(&mut env, aws)),
             zstd_level: zstd_level(&mut env),
             encryption: Encryption::from_env(&mut env),
+            recipients_secret_id: env.optional("BACKUP_RECIPIENTS_SECRET_ID"),
             schemas,
             connections: env.parsed("BACKUP_CONNECTIONS", 2),
             retention: Retention::from_env(&mut env),
@@ -86,12 +88,22 @@ impl<S: SecretStore + Sync> Backup<S> {
         db::options(url.expose_secret(), "recoup backup")
     }
 
+    /// To whom is encrypted now: the backup key may have been rotated since the function was deployed.
+    async fn encryption(&self) -> Result<Encryption, Failure> {
+        match (&self.recipients_secret_id, &self.encryption) {
+            (Some(id), Encryption::Age(_)) => {
+                Ok(self.encryption.rotated(&backup_recipients(&self.secrets, id).await?)?)
+            }
+            _ => Ok(self.encryption.clone()),
+        }
+    }
+
     async fn make(&self, make: Make, deadline: SystemTime) -> Result<BackupReply, Failure> {
         let source = BackupSource {
             options: self.database().await?,
             store: Arc::clone(&self.store),
             zstd_level: self.zstd_level,
-            encryption: self.encryption.clone(),
+            encryption: self.encryption().await?,
             schemas: self.schemas.clone(),
             connections: self.connections.max(1),
         };
@@ -114,7 +126,7 @@ impl<S: SecretStore + Sync> Backup<S> {
         let exporter = Exporter {
             options: self.database().await?,
             store: Arc::clone(&self.store),
-            encryption: self.encryption.clone(),
+            encryption: self.encryption().await?,
             schemas: self.schemas.clone(),
             keep: self.changes_keep,
         };

@@ -7,7 +7,7 @@
 //! | the same, with a bad, stale or missing signature | 400, nothing stored |
 //! | the same, larger than 1 MiB | 413 |
 //! | the same, while Postgres cannot be used | 503 |
-//! | `GET /health` | 200 or 503 with the part that fails |
+//! | `GET /health` | 200 or 503 with the part that fails; signed, whether the signature is accepted |
 //! | an event from Stripe's Amazon EventBridge destination | success once it is committed, else a function error |
 
 mod health;
@@ -94,7 +94,7 @@ impl<S: SecretStore + Sync> Webhook<S> {
     async fn answer(&self, request: &HttpRequest) -> Reply {
         match (request.method(), request.path()) {
             ("POST", "/webhooks/stripe") => self.delivery(request).await,
-            ("GET", "/health") => self.health().await,
+            ("GET", "/health") => self.health(request.signature()).await,
             (_, "/webhooks/stripe" | "/health") => Reply::error(
                 405,
                 "MethodNotAllowed",

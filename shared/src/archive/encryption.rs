@@ -7,6 +7,7 @@ use age::x25519;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::Env;
+use crate::secrets::BackupRecipients;
 
 use super::error::ArchiveError;
 use super::manifest;
@@ -81,6 +82,28 @@ impl Encryption {
         }
     }
 
+    /// The same after the backup key was rotated: without the retired keys, and with the newest. Where nothing is
+    /// encrypted nothing changes.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Encryption`] where a public key cannot be read.
+    pub fn rotated(&self, rotated: &BackupRecipients) -> Result<Self, ArchiveError> {
+        let Self::Age(configured) = self else { return Ok(Self::None) };
+        let mut recipients: Vec<Recipient> = Vec::new();
+        for text in &rotated.recipients {
+            recipients.push(text.parse().map_err(|reason| ArchiveError::Encryption {
+                operation: "read the recipients that the backup key's rotation wrote".to_owned(),
+                reason,
+            })?);
+        }
+        let stays = |recipient: &&Recipient| {
+            !rotated.retired.contains(&recipient.text) && !rotated.recipients.contains(&recipient.text)
+        };
+        recipients.extend(configured.iter().filter(stays).cloned());
+        // Every key that is configured is retired, and none took their place: better an old key than none.
+        Ok(Self::Age(if recipients.is_empty() { configured.clone() } else { recipients }))
+    }
+
     /// What stands after an object's own name.
     pub fn suffix(&self) -> &'static str {
         match self {
@@ -128,6 +151,33 @@ impl Identities {
             })
         });
         parsed.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// A new one, as `age-keygen` makes it.
+    pub fn generate() -> SecretString {
+        use age::secrecy::ExposeSecret;
+        x25519::Identity::generate().to_string().expose_secret().to_owned().into()
+    }
+
+    /// Their public keys, in their order.
+    pub fn recipients(&self) -> Vec<String> {
+        self.0.iter().map(|identity| identity.to_public().to_string()).collect()
+    }
+
+    /// Proves that the first of them opens what is encrypted to its public key.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Encryption`].
+    pub fn prove_first(&self) -> Result<(), ArchiveError> {
+        let failed = |reason: String| ArchiveError::Encryption {
+            operation: "prove the new backup key".to_owned(),
+            reason,
+        };
+        const PROOF: &[u8] = b"recoup";
+        let first = self.0.first().ok_or_else(|| failed("there is none".to_owned()))?;
+        let sealed = age::encrypt(&first.to_public(), PROOF).map_err(|error| failed(error.to_string()))?;
+        let opened = age::decrypt(first, &sealed).map_err(|error| failed(error.to_string()))?;
+        if opened == PROOF { Ok(()) } else { Err(failed("what it opens is not what was sealed".to_owned())) }
     }
 
     /// The identities for one backup, before any of its data is read.
@@ -193,6 +243,33 @@ mod tests {
         ] {
             assert!(faults(refused).is_some_and(|message| message.contains("BACKUP_")), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn rotated_recipients_take_the_place_of_retired_ones_and_of_no_others() {
+        let [old, safe, new] = [(); 3].map(|()| x25519::Identity::generate().to_public().to_string());
+        let parsed = [&old, &safe].map(|text| text.parse().expect("a key"));
+        let configured = Encryption::Age(parsed.into());
+        let names =
+            |rotated: BackupRecipients| configured.rotated(&rotated).expect("keys").describe().recipients;
+        assert_eq!(names(BackupRecipients::default()), [old.clone(), safe.clone()]);
+        let rotated = BackupRecipients { recipients: vec![new.clone()], retired: vec![old.clone()] };
+        assert_eq!(names(rotated), [new.clone(), safe.clone()]);
+        let deployed_since = BackupRecipients { recipients: vec![safe.clone()], retired: Vec::new() };
+        assert_eq!(names(deployed_since), [safe.clone(), old.clone()]);
+        let all_gone = BackupRecipients { recipients: Vec::new(), retired: vec![old.clone(), safe.clone()] };
+        assert_eq!(names(all_gone), [old, safe]);
+        let wrong = BackupRecipients { recipients: vec!["age1nonsense".to_owned()], retired: Vec::new() };
+        assert!(configured.rotated(&wrong).is_err());
+        assert!(matches!(Encryption::None.rotated(&BackupRecipients::default()), Ok(Encryption::None)));
+    }
+
+    #[test]
+    fn a_new_identity_opens_what_is_sealed_to_it() {
+        let identities = Identities::parse(&[Identities::generate()]).expect("an identity");
+        identities.prove_first().expect("proven");
+        assert!(identities.recipients()[0].starts_with("age1"));
+        assert!(Identities::parse(&[]).expect("none").prove_first().is_err());
     }
 
     #[test]

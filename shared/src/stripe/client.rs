@@ -138,7 +138,7 @@ impl Client {
     /// # Errors
     /// Why Stripe did not answer, after the attempts that the client makes.
     pub async fn read(&self, path_and_query: &str, asked: Asked<'_>) -> Result<Answer, StripeError> {
-        self.send(Method::GET, path_and_query, None, asked).await
+        self.send(Method::GET, path_and_query, None, asked, None).await
     }
 
     /// Posts a form. All attempts carry one idempotency key, so that Stripe does it once, whichever of them arrives
@@ -147,7 +147,31 @@ impl Client {
     /// # Errors
     /// Why Stripe did not answer, after the attempts that the client makes.
     pub async fn post(&self, path: &str, form: &str, asked: Asked<'_>) -> Result<Answer, StripeError> {
-        self.send(Method::POST, path, Some(form), asked).await
+        let key = format!("recoup-{:032x}", rand::rng().random::<u128>());
+        self.post_once(path, form, asked, &key).await
+    }
+
+    /// Posts a form under an idempotency key of the caller's: whoever posts it again under this key, in a day or so, gets
+    /// the first answer, and nothing is done twice.
+    ///
+    /// # Errors
+    /// Why Stripe did not answer, after the attempts that the client makes.
+    pub async fn post_once(
+        &self,
+        path: &str,
+        form: &str,
+        asked: Asked<'_>,
+        idempotency_key: &str,
+    ) -> Result<Answer, StripeError> {
+        self.send(Method::POST, path, Some(form), asked, Some(idempotency_key)).await
+    }
+
+    /// Deletes what is at `path`.
+    ///
+    /// # Errors
+    /// Why Stripe did not answer, after the attempts that the client makes.
+    pub async fn delete(&self, path: &str, asked: Asked<'_>) -> Result<Answer, StripeError> {
+        self.send(Method::DELETE, path, None, asked, None).await
     }
 
     async fn send(
@@ -156,15 +180,15 @@ impl Client {
         path_and_query: &str,
         form: Option<&str>,
         asked: Asked<'_>,
+        idempotency_key: Option<&str>,
     ) -> Result<Answer, StripeError> {
-        let idempotency_key = form.map(|_| format!("recoup-{:032x}", rand::rng().random::<u128>()));
         let path = path_and_query.split('?').next().unwrap_or_default();
         let mut attempt = 1;
         loop {
             if let Some(pace) = &self.pace {
                 pace.turn(method.as_str(), path).await;
             }
-            let request = self.request(&method, path_and_query, form, asked, idempotency_key.as_deref())?;
+            let request = self.request(&method, path_and_query, form, asked, idempotency_key)?;
             let (error, wait) = match self.send_once(request, path, asked).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,

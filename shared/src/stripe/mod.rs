@@ -2,6 +2,7 @@
 
 mod api_key;
 mod client;
+pub mod endpoints;
 mod error;
 pub mod line_items;
 mod pace;

@@ -85,6 +85,13 @@ impl ApiError {
         Self::new(401, "invalid_request_error", code, message, None).before_running()
     }
 
+    /// A restricted key that may not do this.
+    pub fn lacks_rights(key: &str) -> Self {
+        let message =
+            format!("The provided key '{key}' does not have the required permissions for this endpoint.");
+        Self::new(403, "invalid_request_error", None, message, None).before_running()
+    }
+
     pub fn no_access(key: &str, account: &str) -> Self {
         let message = format!(
             "The provided key '{key}' does not have access to account '{account}' (or that account does not exist). \

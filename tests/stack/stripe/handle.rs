@@ -58,6 +58,20 @@ impl Stripe {
         self.shared().api_keys().valid.push(key.to_owned());
     }
 
+    /// Accepts a restricted key, which may not do these: a method and how the path begins.
+    pub fn add_restricted_key(&self, key: &str, refused: &[(&str, &str)]) {
+        self.add_api_key(key);
+        let refused = refused.iter().map(|(method, path)| ((*method).to_owned(), (*path).to_owned()));
+        self.shared().api_keys().refused.insert(key.to_owned(), refused.collect());
+    }
+
+    /// Accepts a key of another account, which has nothing yet.
+    pub fn add_key_of_other_account(&self, key: &str, account: &str) {
+        self.account(account);
+        self.add_api_key(key);
+        self.shared().api_keys().accounts.insert(key.to_owned(), account.to_owned());
+    }
+
     /// Refuses a key from now on, as expired.
     pub fn revoke_api_key(&self, key: &str) {
         let mut keys = self.shared().api_keys();

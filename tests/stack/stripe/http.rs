@@ -210,6 +210,7 @@ impl Shared {
             ApiError::unauthorized(None, message.to_owned())
         })?;
         self.check_key(&key)?;
+        self.check_rights(&key, method, path)?;
         let account = self.account_of(headers, &key)?;
         if let Some(version) = headers.get("stripe-version") {
             check_version(version.to_str().unwrap_or_default())?;
@@ -224,11 +225,23 @@ impl Shared {
     }
 
     fn account_of(&self, headers: &HeaderMap, key: &str) -> Result<Arc<str>> {
+        let own = self.api_keys().accounts.get(key).map(|account| account.as_str().into());
         let world = self.world();
-        let Some(asked) = headers.get("stripe-account") else { return Ok(world.platform.clone()) };
+        let Some(asked) = headers.get("stripe-account") else {
+            return Ok(own.unwrap_or_else(|| world.platform.clone()));
+        };
         let asked = asked.to_str().unwrap_or_default();
         let known = world.accounts.get_key_value(asked).map(|(id, _)| id.clone());
         known.ok_or_else(|| ApiError::no_access(&masked(key), asked))
+    }
+
+    fn check_rights(&self, key: &str, method: &str, path: &str) -> Result<()> {
+        let keys = self.api_keys();
+        let refused = keys.refused.get(key).into_iter().flatten();
+        match refused.into_iter().any(|(verb, start)| verb == method && path.starts_with(start.as_str())) {
+            true => Err(ApiError::lacks_rights(&masked(key))),
+            false => Ok(()),
+        }
     }
 
     fn check_key(&self, key: &str) -> Result<()> {

@@ -32,6 +32,7 @@ mod table;
 mod test_helpers;
 mod world;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -129,9 +130,14 @@ struct Shared {
     end: watch::Sender<bool>,
 }
 
+#[derive(Default)]
 struct ApiKeys {
     valid: Vec<String>,
     revoked: Vec<String>,
+    /// What a restricted key may not do: method and beginning of the path.
+    refused: HashMap<String, Vec<(String, String)>>,
+    /// The account of a key that is not the platform's.
+    accounts: HashMap<String, String>,
 }
 
 impl Shared {
@@ -177,7 +183,7 @@ impl Stripe {
             world: Mutex::new(world),
             queue: queue.clone(),
             limits,
-            api_keys: Mutex::new(ApiKeys { valid: vec![options.api_key], revoked: Vec::new() }),
+            api_keys: Mutex::new(ApiKeys { valid: vec![options.api_key], ..ApiKeys::default() }),
             requests: AtomicU64::new(0),
             arrivals: Mutex::default(),
             connections: AtomicU64::new(0),

@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use super::{Expectations, Part, Seen, Status};
 
 const OLD: &str =
-    "give the secret a new value: README, step 5; keep old identities in the backup key's secret";
+    "have rotate give the secret a new value (RUNBOOK, \"Rotate a secret\"), and see why it did not by itself";
 
 pub(crate) async fn secrets(
     store: &(impl SecretDates + Sync),

@@ -9,7 +9,11 @@ use crate::stripe::errors::{ApiError, Result};
 use crate::stripe::form::Params;
 use crate::stripe::json;
 use crate::stripe::kinds::Kind;
+use crate::stripe::table::Table;
 use crate::stripe::world::{Call, Endpoint, deleted};
+
+/// So many endpoints an account may have (<https://docs.stripe.com/webhooks>).
+const ENDPOINTS_MAX: usize = 16;
 
 /// What an endpoint is made from.
 pub struct NewEndpoint {
@@ -77,6 +81,10 @@ fn check_events(params: Params) -> Result<Option<Vec<String>>> {
 
 pub fn create(call: &mut Call, params: Params) -> Result<Arc<str>> {
     params.allow(&["api_version", "connect", "description", "enabled_events", "metadata", "url"], &[])?;
+    if call.books().table(Kind::WebhookEndpoint).map_or(0, Table::len) >= ENDPOINTS_MAX {
+        let message = format!("You have reached the maximum of {ENDPOINTS_MAX} test webhook endpoints.");
+        return Err(ApiError::refused(None, message, None));
+    }
     let url = check_url(params)?;
     let enabled_events = check_events(params)?.ok_or_else(|| ApiError::missing("enabled_events"))?;
     let mut described = json!({ "metadata": {} });
