@@ -82,7 +82,7 @@ async fn backups_never_run_ahead_of_the_identities() {
     for step in ["createSecret", "setSecret", "testSecret"] {
         stepped(&stack, "backup-key", step, &token).await;
         let (id, recipients) = back_up(&stack).await;
-        assert_eq!(recipients, [stack.age_recipient.clone()], "{step}");
+        assert_eq!(recipients, std::slice::from_ref(&stack.age_recipient), "{step}");
         verify(&stack, &id).await;
     }
     // The function died after the identities became current, and before backup was told.
@@ -100,7 +100,7 @@ async fn backups_never_run_ahead_of_the_identities() {
         .await
         .expect("moved");
     let (id, recipients) = back_up(&stack).await;
-    assert_eq!(recipients, [stack.age_recipient.clone()]);
+    assert_eq!(recipients, std::slice::from_ref(&stack.age_recipient));
     verify(&stack, &id).await;
     assert_eq!(stepped(&stack, "backup-key", "finishSecret", &token).await, "already_done");
     let (id, recipients) = back_up(&stack).await;

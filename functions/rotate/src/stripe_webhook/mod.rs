@@ -150,10 +150,10 @@ impl Rotate {
         let all = endpoints::list(&self.stripe().await?).await?;
         for entry in Entry::all(pending) {
             let new = found(&all, entry.endpoint_id()).ok_or_else(|| missing(turn, &entry))?;
-            if let Some(old) = found(&all, entry.previous_endpoint_id()) {
-                if (&new.url, &new.api_version) != (&old.url, &old.api_version) {
-                    return Err(differs(turn, new, old));
-                }
+            if let Some(old) = found(&all, entry.previous_endpoint_id())
+                && (&new.url, &new.api_version) != (&old.url, &old.api_version)
+            {
+                return Err(differs(turn, new, old));
             }
             if let Some(previous) = entry.secret("previous") {
                 door::check_accepts(&new.url, &previous).await?;
