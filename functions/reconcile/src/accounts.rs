@@ -56,8 +56,13 @@ fn not_ours(asked: &str) -> Failure {
 
 /// Stripe lets us into our own account, and not into this one.
 pub fn left(account: &str) -> Finding {
-    Finding::of(Kind::MissingThere, "account", account, Some(account)).because(
-        "Stripe has no access to this account for us: it left the platform, or never was connected; take it out of \
-         STRIPE_ACCOUNTS",
+    Finding::of(Kind::MissingThere, "account", account, Some(account)).because(left_words(account))
+}
+
+/// The same in words.
+pub fn left_words(account: &str) -> String {
+    format!(
+        "Stripe has no access to account {account} for us: it left the platform, or never was connected, and was not \
+         compared; take it out of STRIPE_ACCOUNTS"
     )
 }

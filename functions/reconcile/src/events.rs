@@ -1,4 +1,5 @@
-//! The scope `events`: what Stripe lists and the inbox lacks, applied.
+//! The scope `events`: what Stripe lists and the inbox lacks, applied. The platform's own list has nothing of its connected
+//! accounts: theirs are read one after the other.
 //!
 //! Stripe lists newest first, and each page is settled before the next is asked for: memory does not grow with
 //! the window. That the newest come first does not matter, because rows follow Stripe's order and not ours.
@@ -9,11 +10,13 @@ use std::time::{Duration, SystemTime};
 use recoup::events::inbox::{Source, WriteError};
 use recoup::events::receive::{Outcome, Rules, receive};
 use recoup::failure::Failure;
-use recoup::stripe::Client;
+use recoup::stripe::{Client, StripeError};
 use serde::Serialize;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+use crate::accounts::{self, Account};
+use crate::balance::Cursor;
 use crate::differences::{Differences, IN_REPLY_MAX, Tally};
 use crate::finding as difference;
 use crate::listing::{Listed, Pages};
@@ -39,6 +42,11 @@ pub struct Reply {
     /// The window's last second.
     #[serde(with = "time::serde::rfc3339")]
     pub to: OffsetDateTime,
+    /// Only this connected account, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Accounts whose lists were read, the platform's own among them.
+    pub accounts: u64,
     /// Events that Stripe listed.
     pub listed: u64,
     /// Of these, how many were missing here, or stored and failed.
@@ -68,8 +76,9 @@ impl Reply {
     pub fn report(&self, started_at: OffsetDateTime) -> Report {
         let mut differences = Differences::default();
         for event in &self.events {
+            let account = event.account.as_deref();
             let mut finding =
-                difference::Finding::of(difference::Kind::MissingHere, "event", &event.id, None);
+                difference::Finding::of(difference::Kind::MissingHere, "event", &event.id, account);
             // What has no effect here is kept, and nothing is left to do for it.
             finding.repaired = matches!(event.outcome, "applied" | "duplicate" | "ignored");
             finding.reason.clone_from(&event.reason);
@@ -109,6 +118,9 @@ impl Reply {
 pub struct Finding {
     /// Its id.
     pub id: String,
+    /// The connected account in whose list it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Account,
     /// When it happened, in seconds since 1970.
     pub created: Option<i64>,
     /// `missing` in a dry run, else `applied`, `duplicate`, `ignored`, `failed` or `dead`.
@@ -127,6 +139,9 @@ pub struct Remaining {
     #[serde(with = "time::serde::rfc3339")]
     to: OffsetDateTime,
     dry_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+    cursor: Cursor,
 }
 
 /// One run over a window.
@@ -139,6 +154,10 @@ pub struct Run<'r> {
     pub rules: &'r Rules,
     /// The window.
     pub window: Window,
+    /// Only this connected account.
+    pub account: Option<String>,
+    /// Where an invocation before stopped.
+    pub cursor: Option<Cursor>,
     /// What to do about a gap that events cannot close, or soon cannot.
     pub remedy: Option<String>,
     /// Whether to change nothing.
@@ -152,21 +171,65 @@ impl Run<'_> {
     /// Why Stripe or Postgres could not be used; what was applied by then stays applied.
     pub async fn finish(mut self, started: OffsetDateTime, deadline: SystemTime) -> Result<Reply, Failure> {
         let mut reply = self.empty_reply();
-        let mut pages = Pages::of(self.stripe, &self.window);
-        let mut oldest = self.window.to;
+        let mut lost = false;
+        for account in accounts::compared(self.stripe, self.rules, self.account.as_deref()).await? {
+            let mut window = self.window;
+            if let Some(cursor) = &self.cursor {
+                // `None`, the platform's own account, comes first in this order as well.
+                if account < cursor.account {
+                    continue;
+                }
+                if account == cursor.account {
+                    window.to = cursor.to.min(window.to);
+                }
+            }
+            match self.compare(&account, window, deadline, &mut reply).await {
+                Ok(None) => reply.accounts += 1,
+                Ok(Some(to)) => {
+                    reply.status = "partial";
+                    let Window { from, to: end } = self.window;
+                    reply.remaining = Some(Remaining {
+                        action: "events",
+                        from,
+                        to: end,
+                        dry_run: self.dry_run,
+                        account: self.account.clone(),
+                        cursor: Cursor { account, to },
+                    });
+                    break;
+                }
+                Err(Stopped::Account(account)) if self.account.is_none() => {
+                    lost = true;
+                    reply.warnings.push(accounts::left_words(&account));
+                }
+                Err(stopped) => return Err(stopped.into()),
+            }
+        }
+        let unsettled = if self.dry_run { reply.missing } else { reply.failed };
+        reply.drift = unsettled > 0 || lost || reply.remaining.is_some();
+        self.record(started, &reply).await?;
+        Ok(reply)
+    }
+
+    /// Compares an account's list. Gives the second where it stopped because the invocation nears its deadline.
+    async fn compare(
+        &mut self,
+        account: &Account,
+        window: Window,
+        deadline: SystemTime,
+        reply: &mut Reply,
+    ) -> Result<Option<OffsetDateTime>, Stopped> {
+        let mut pages = Pages::of(self.stripe, account.as_deref(), &window);
+        let mut oldest = window.to;
         loop {
             if SystemTime::now() + RESERVE > deadline {
-                reply.status = "partial";
-                let Window { from, .. } = self.window;
-                reply.remaining =
-                    Some(Remaining { action: "events", from, to: oldest, dry_run: self.dry_run });
-                break;
+                return Ok(Some(oldest));
             }
-            let Some(page) = pages.next().await? else { break };
+            let Some(page) = pages.next().await? else { return Ok(None) };
             if let Some(last) = page.last().and_then(|last| last.created) {
                 oldest = OffsetDateTime::from_unix_timestamp(last).unwrap_or(oldest);
             }
-            self.settle(page, &mut reply).await?;
+            self.settle(account, page, reply).await?;
             tracing::info!(
                 listed = reply.listed,
                 missing = reply.missing,
@@ -174,10 +237,6 @@ impl Run<'_> {
                 "events compared"
             );
         }
-        let unsettled = if self.dry_run { reply.missing } else { reply.failed };
-        reply.drift = unsettled > 0 || reply.remaining.is_some();
-        self.record(started, &reply).await?;
-        Ok(reply)
     }
 
     fn empty_reply(&self) -> Reply {
@@ -188,6 +247,8 @@ impl Run<'_> {
             dry_run: self.dry_run,
             from: self.window.from,
             to: self.window.to,
+            account: self.account.clone(),
+            accounts: 0,
             listed: 0,
             missing: 0,
             applied: 0,
@@ -202,16 +263,22 @@ impl Run<'_> {
         }
     }
 
-    async fn settle(&mut self, page: Vec<Listed>, reply: &mut Reply) -> Result<(), Failure> {
+    async fn settle(
+        &mut self,
+        account: &Account,
+        page: Vec<Listed>,
+        reply: &mut Reply,
+    ) -> Result<(), Failure> {
         let ids: Vec<&str> = page.iter().map(|event| event.id.as_str()).collect();
         let missing: HashSet<String> = missing_of(&mut self.connection, &ids).await?;
         reply.listed += page.len() as u64;
         for event in page.into_iter().filter(|event| missing.contains(&event.id)) {
             reply.missing += 1;
             let finding = if self.dry_run {
-                Finding { id: event.id, created: event.created, outcome: "missing", reason: None }
+                let (id, created) = (event.id, event.created);
+                Finding { id, account: account.clone(), created, outcome: "missing", reason: None }
             } else {
-                self.apply(event, reply).await?
+                self.apply(account, event, reply).await?
             };
             if reply.events.len() < IN_REPLY_MAX {
                 reply.events.push(finding);
@@ -220,9 +287,16 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn apply(&mut self, event: Listed, reply: &mut Reply) -> Result<Finding, Failure> {
-        let body = event.text.get().as_bytes();
-        let receipt = receive(&mut self.connection, self.stripe, self.rules, Source::Reconcile, body).await?;
+    async fn apply(
+        &mut self,
+        account: &Account,
+        event: Listed,
+        reply: &mut Reply,
+    ) -> Result<Finding, Failure> {
+        let body = event.body(account.as_deref());
+        let (stripe, rules) = (self.stripe, self.rules);
+        let receipt =
+            receive(&mut self.connection, stripe, rules, Source::Reconcile, body.as_bytes()).await?;
         let (count, outcome, reason) = match receipt.outcome {
             Outcome::Applied => (&mut reply.applied, "applied", None),
             Outcome::Duplicate => (&mut reply.duplicate, "duplicate", None),
@@ -231,13 +305,14 @@ impl Run<'_> {
             Outcome::Dead(reason) => (&mut reply.failed, "dead", Some(reason)),
         };
         *count += 1;
-        Ok(Finding { id: event.id, created: event.created, outcome, reason })
+        let (id, created) = (event.id, event.created);
+        Ok(Finding { id, account: account.clone(), created, outcome, reason })
     }
 
     async fn record(&mut self, started: OffsetDateTime, reply: &Reply) -> Result<(), Failure> {
         let run = Ended {
             scope: "events",
-            narrowed: false,
+            narrowed: self.account.is_some(),
             from: self.window.from,
             to: self.window.to,
             dry_run: self.dry_run,
@@ -252,14 +327,46 @@ impl Run<'_> {
     }
 }
 
-/// Where the last run ended that compared its whole window and applied what it found.
+/// Why a list was not read to its end.
+enum Stopped {
+    /// Stripe lets us into our own account, and not into this one.
+    Account(String),
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<StripeError> for Stopped {
+    fn from(error: StripeError) -> Self {
+        match error {
+            StripeError::AccountRefused { account } => Self::Account(account),
+            error => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Stopped> for Failure {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Account(account) => StripeError::AccountRefused { account }.into(),
+            Stopped::Failed(failure) => failure,
+        }
+    }
+}
+
+/// Where the last run ended that compared its whole window, of every account, and applied what it found.
 ///
 /// # Errors
 /// Why Postgres could not be asked.
 pub async fn last_good_run(connection: &mut PgConnection) -> Result<Option<OffsetDateTime>, Failure> {
     sqlx::query_scalar(
         "select max(window_to) from recoup.reconciliations
-         where scope = 'events' and status = 'completed' and not dry_run",
+         where scope = 'events' and status = 'completed' and not dry_run and not narrowed",
     )
     .fetch_one(connection)
     .await

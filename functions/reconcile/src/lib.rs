@@ -46,7 +46,7 @@ pub use crate::request::ReconcileRequest;
 #[serde(untagged)]
 pub enum Reply {
     /// Of `events`.
-    Events(events::Reply),
+    Events(Box<events::Reply>),
     /// Of `balance`.
     Balance(Box<balance::Reply>),
     /// Of `endpoint`.
@@ -140,12 +140,13 @@ impl<S: SecretStore + Sync> Operation for Reconcile<S> {
             Action::Events => {
                 let last = events::last_good_run(&mut connection).await?;
                 let (window, remedy) = (request.window(started, last)?, request.remedy(started, last));
-                let run = events::Run { connection, stripe, rules, window, remedy, dry_run };
+                let (account, cursor) = (request.account, request.cursor);
+                let run = events::Run { connection, stripe, rules, window, account, cursor, remedy, dry_run };
                 let mut reply = Box::pin(run.finish(started, deadline)).await?;
                 let report = reply.report(started);
                 reply.report =
                     self.tell(drift("EventsDrift", reply.drift), &report, &mut reply.warnings).await;
-                Ok(Reply::Events(reply))
+                Ok(Reply::Events(Box::new(reply)))
             }
             Action::Balance => {
                 let last = balance::last_good_run(&mut connection).await?;

@@ -54,7 +54,7 @@ pub struct ReconcileRequest {
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
-    /// `objects` and `balance` of this connected account alone.
+    /// `events`, `objects` and `balance` of this connected account alone.
     #[serde(default)]
     pub account: Option<String>,
     /// `objects` that have this metadata.
@@ -63,7 +63,7 @@ pub struct ReconcileRequest {
     /// What an earlier run of `objects` left, as its `remaining` has it.
     #[serde(default)]
     pub left: Option<Vec<Slice>>,
-    /// `balance`: where an invocation before stopped, as its `remaining` has it.
+    /// `events` and `balance`: where an invocation before stopped, as its `remaining` has it.
     #[serde(default)]
     pub cursor: Option<balance::Cursor>,
 }
@@ -115,9 +115,9 @@ pub struct Reset {
 impl Request for ReconcileRequest {
     const ACCEPTS: &'static str = "action (\"events\", \"objects\", \"balance\", \"endpoint\" or \"retry\"), from and to \
         (instants such as 2026-11-20T00:00:00Z; default: since the last good run, until now), dry_run (default true: \
-        nothing is changed); with objects: account, metadata ({\"key\":\"value\"}), actor and reason, left (of a run's \
-        remaining); with balance: account, cursor (of a run's remaining); with retry: event_id, actor and reason, for \
-        one event";
+        nothing is changed); with events, objects and balance: account (a connected one alone); with objects: metadata \
+        ({\"key\":\"value\"}), actor and reason, left (of a run's remaining); with events and balance: cursor (of a run's \
+        remaining); with retry: event_id, actor and reason, for one event";
     const EXAMPLE: &'static str = r#"{"action":"events","from":"2026-11-20T00:00:00Z","dry_run":true}"#;
 }
 

@@ -148,6 +148,7 @@ impl Run<'_> {
         if self.dry_run {
             reply.events.push(Finding {
                 id: event_id.clone(),
+                account: None,
                 created: None,
                 outcome: if status == "dead" { "dead" } else { "failed" },
                 reason: last_error,
@@ -253,7 +254,7 @@ impl Reply {
         *count += 1;
         if self.events.len() < IN_REPLY_MAX {
             let created = receipt.created.map(time::OffsetDateTime::unix_timestamp);
-            self.events.push(Finding { id: receipt.event_id, created, outcome, reason });
+            self.events.push(Finding { id: receipt.event_id, account: None, created, outcome, reason });
         }
     }
 }

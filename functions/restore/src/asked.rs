@@ -1,5 +1,6 @@
 //! What every restore is asked, whatever it restores.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -40,6 +41,26 @@ pub(crate) fn check_tables(tables: Option<&Vec<String>>) -> Result<(), Failure> 
         ));
     }
     Ok(())
+}
+
+/// How personal data is masked, where a request wants it to be.
+///
+/// # Errors
+/// `InvalidRequest` for rules without the wish.
+pub(crate) fn masking(
+    sanitize: bool,
+    mask: Option<&BTreeMap<String, String>>,
+) -> Result<Option<Masking>, Failure> {
+    match (sanitize, mask) {
+        (false, Some(_)) => Err(Failure::invalid_request(
+            "restore: mask says how columns are masked, and needs \"sanitize\": true",
+        )),
+        (false, None) => Ok(None),
+        (true, columns) => Ok(Some(Masking {
+            key: format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()),
+            columns: columns.cloned().unwrap_or_default(),
+        })),
+    }
 }
 
 impl Asked {

@@ -12,7 +12,7 @@ use recoup::secrets::SecretStore;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use crate::asked::{Asked, check_tables};
+use crate::asked::{Asked, check_tables, masking};
 use crate::{Restore, RestoreReply};
 
 /// A backup that is to be restored.
@@ -31,17 +31,13 @@ pub struct BackupRestoreRequest {
 }
 
 impl BackupRestoreRequest {
-    /// Refuses what contradicts itself.
+    /// How personal data is masked; refuses what contradicts itself.
     ///
     /// # Errors
     /// `InvalidRequest`.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        if self.mask.is_some() && !self.sanitize {
-            return Err(Failure::invalid_request(
-                "restore: mask says how columns are masked, and needs \"sanitize\": true",
-            ));
-        }
-        check_tables(self.tables.as_ref())
+    pub(crate) fn masking(&self) -> Result<Option<Masking>, Failure> {
+        check_tables(self.tables.as_ref())?;
+        masking(self.sanitize, self.mask.as_ref())
     }
 }
 
@@ -52,11 +48,7 @@ impl<S: SecretStore + Sync> Restore<S> {
         request: BackupRestoreRequest,
         deadline: SystemTime,
     ) -> Result<RestoreReply, Failure> {
-        request.check()?;
-        let masking = request.sanitize.then(|| Masking {
-            key: format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()),
-            columns: request.mask.unwrap_or_default(),
-        });
+        let masking = request.masking()?;
         let asked = Asked {
             target_database: request.target_database,
             target_secret: request.target_secret,

@@ -1,6 +1,7 @@
 //! `{"action":"point_in_time"}`: rebuilds the state of an instant in a database of its own: the newest full backup that
 //! shows an instant by then, and the changes from there on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,7 +14,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::asked::{Asked, check_tables};
+use crate::asked::{Asked, check_tables, masking};
 use crate::{Restore, RestoreReply};
 
 /// An instant that is to be restored.
@@ -27,6 +28,9 @@ pub struct PointInTimeRequest {
     tables: Option<Vec<String>>,
     #[serde(default)]
     dry_run: bool,
+    #[serde(default)]
+    sanitize: bool,
+    mask: Option<BTreeMap<String, String>>,
 }
 
 /// How the instant is given.
@@ -79,7 +83,9 @@ impl<S: SecretStore + Sync> Restore<S> {
         deadline: SystemTime,
     ) -> Result<RestoreReply, Failure> {
         let began_at = OffsetDateTime::now_utc();
-        let target = match request.instant(began_at)? {
+        let instant = request.instant(began_at)?;
+        let masking = masking(request.sanitize, request.mask.as_ref())?;
+        let target = match instant {
             Instant::Time(instant) => instant,
             Instant::Point(name) => self.recovery_point(&name).await?,
             Instant::Latest => newest_instant(&self.store).await?,
@@ -89,7 +95,7 @@ impl<S: SecretStore + Sync> Restore<S> {
             target_secret: request.target_secret,
             tables: request.tables,
             dry_run: request.dry_run,
-            masking: None,
+            masking,
             target: Some(target),
         };
         let database = asked.database(began_at)?;

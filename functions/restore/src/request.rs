@@ -63,7 +63,7 @@ impl Request for RestoreRequest {
         \"latest-payments\" and so on, and optionally target_database, the name of a database that does not exist yet, \
         target_secret, a secret with the URL of another server, tables, a list of names, dry_run (default false), sanitize \
         (default false) with mask, which column is masked by which rule; \"point_in_time\" with target_time (RFC 3339, with \
-        its zone, or \"latest\") or recovery_point, and optionally target_database, target_secret, tables and dry_run; \"resume\" or \"status\" with restore_id (a restore's \
+        its zone, or \"latest\") or recovery_point, and optionally the same; \"resume\" or \"status\" with restore_id (a restore's \
         name; for status also \"latest\") and, where it was given, target_secret; \
         \"compare\" with target_database, the name of a copy, and optionally tables; \"promote\" with mode (\"swap\", \
         \"merge_missing\" or \"overwrite\"), target_database, and optionally tables, keys, triggers (\"fire\" or \"off\") and \
@@ -133,7 +133,7 @@ mod tests {
 
     fn understood(payload: Value) -> Result<(), Failure> {
         match parse::<RestoreRequest>(payload)? {
-            RestoreRequest::BackupRestore(request) => request.check(),
+            RestoreRequest::BackupRestore(request) => request.masking().map(drop),
             RestoreRequest::PointInTime(request) => request.instant(OffsetDateTime::now_utc()).map(drop),
             RestoreRequest::Resume(_)
             | RestoreRequest::Status(_)

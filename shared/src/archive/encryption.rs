@@ -254,7 +254,7 @@ mod tests {
             |rotated: BackupRecipients| configured.rotated(&rotated).expect("keys").describe().recipients;
         assert_eq!(names(BackupRecipients::default()), [old.clone(), safe.clone()]);
         let rotated = BackupRecipients { recipients: vec![new.clone()], retired: vec![old.clone()] };
-        assert_eq!(names(rotated), [new.clone(), safe.clone()]);
+        assert_eq!(names(rotated), [new, safe.clone()]);
         let deployed_since = BackupRecipients { recipients: vec![safe.clone()], retired: Vec::new() };
         assert_eq!(names(deployed_since), [safe.clone(), old.clone()]);
         let all_gone = BackupRecipients { recipients: Vec::new(), retired: vec![old.clone(), safe.clone()] };

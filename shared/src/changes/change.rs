@@ -7,6 +7,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::manifest::SegmentManifest;
+use super::row_text::row_of;
 use crate::archive::format::copy_text::{NULL, unescaped};
 
 /// The columns of a line, in their order. `operation` is `I` or `U` with the row as it is then, `D` with the row as it
@@ -129,37 +130,12 @@ pub(super) fn parse(line: &[u8], tables: &Tables) -> Result<Change, &'static str
     let (table, key) = tables.find(&needed(schema)?, &needed(table)?)?;
     let action = match operation {
         b"I" | b"U" => Action::Put { row: needed(row)? },
-        b"D" => Action::Delete { key: key_of(&needed(row)?, key)? },
+        b"D" => Action::Delete { key: row_of(&needed(row)?, key)? },
         b"T" => Action::Truncate,
         _ => return Err("has an operation that is not known"),
     };
     let table = table.clone();
     Ok(Change { id: parse_number(id)?, xid: parse_number(xid)?, at: parse_instant(at)?, table, action })
-}
-
-/// The row type's text of the columns at `positions` of a row (PostgreSQL documentation, "Composite Type Input and
-/// Output Syntax").
-fn key_of(row: &str, positions: &[usize]) -> Result<String, &'static str> {
-    const SHAPE: &str = "has a row that Postgres does not write";
-    let inner = row.strip_prefix('(').and_then(|row| row.strip_suffix(')')).ok_or(SHAPE)?;
-    let mut fields = Vec::new();
-    let (mut begin, mut quoted, mut escaped) = (0, false, false);
-    for (at, byte) in inner.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            // A quote inside quotes is doubled, which leaves and enters them again.
-            b'"' => quoted = !quoted,
-            b',' if !quoted => {
-                fields.push(&inner[begin..at]);
-                begin = at + 1;
-            }
-            _ => {}
-        }
-    }
-    fields.push(&inner[begin..]);
-    let key = positions.iter().map(|position| fields.get(*position).copied().ok_or(SHAPE));
-    Ok(format!("({})", key.collect::<Result<Vec<_>, _>>()?.join(",")))
 }
 
 /// The text of a field; `None` for null.
@@ -200,21 +176,6 @@ mod tests {
         assert_eq!(change.action, Action::Put { row: "(1,\"a\nb\",2)".to_owned() });
         let all = read("9\t1\t2026-11-29 19:56:03+00\tT\tmy shop\tone\t\\N").expect("a change");
         assert_eq!(all.action, Action::Truncate);
-    }
-
-    #[test]
-    fn what_is_gone_has_its_key() {
-        for (row, key) in [
-            ("(1,2,3)", "(3,1)"),
-            ("(,,)", "(,)"),
-            (r#"("a,b","c""d,",e)"#, r#"(e,"a,b")"#),
-            (r#"("a\\",x,"\\"",")"#, r#"("\\"",","a\\")"#),
-        ] {
-            assert_eq!(key_of(row, &[2, 0]).as_deref(), Ok(key), "{row}");
-        }
-        for row in ["", "1,2,3", "(1,2"] {
-            assert!(key_of(row, &[2, 0]).is_err(), "{row}");
-        }
     }
 
     #[test]

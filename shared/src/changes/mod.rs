@@ -41,6 +41,7 @@ mod position;
 pub mod prune;
 mod removal;
 pub mod replay;
+pub mod row_text;
 pub mod snapshot;
 pub mod stream;
 pub mod uncaptured;

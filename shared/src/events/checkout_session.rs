@@ -7,9 +7,10 @@
 //! the event is written, see [`super::receive`].
 
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
 
 use super::field::{Fault, Id, Instant, Metadata, NonNegative, Reference, Text, read};
 use super::grant::Grant;
@@ -164,10 +165,20 @@ impl CheckoutSession {
         self.happened_at = Some(at);
     }
 
-    /// What its order's row holds of it: see [`super::reading`]. A part says how many lines it has at least, and by which
-    /// invoice or subscription its payment is found.
-    pub fn row(&self, lines: usize, more: bool) -> Row {
+    /// What its order's row holds of it: see [`super::reading`]. A part has the lines that are known, whether there are
+    /// more, and by which invoice or subscription its payment is found.
+    pub fn row(&self, lines: &[Line], more: bool) -> Row {
         let object = &self.object;
+        let said = |(at, line): (usize, &Line)| {
+            json!({
+                "position": at + 1,
+                "price_id": line.price_id,
+                "product_id": line.product_id,
+                "quantity": line.quantity,
+                "amount_total": line.amount_total,
+            })
+        };
+        let said: Vec<Value> = lines.iter().enumerate().map(said).collect();
         Row::new(json!({
             "id": object.id,
             "customer_id": object.customer.as_ref().map(Reference::as_str).or(self.guest_id.as_deref()),
@@ -182,18 +193,36 @@ impl CheckoutSession {
             "paid_at": if self.status == "paid" { self.happened_at } else { None },
         }))
         .with_part(json!({
-            "lines": lines,
+            "lines": lines.len(),
             "more": more,
+            "said": said,
             "billed_as": object.invoice.as_ref().or(object.subscription.as_ref()),
         }))
     }
 
-    /// How many lines it says itself that it has, in its metadata.
-    pub fn known_lines(&self) -> Option<usize> {
+    /// Its lines, where they are known: it says them itself in its metadata, or they were given to it.
+    pub fn known_lines(&self) -> Option<&[Line]> {
         match &self.lines {
-            Lines::Known(lines) => Some(lines.len()),
+            Lines::Known(lines) => Some(lines),
             Lines::AtStripe => None,
         }
+    }
+
+    /// Makes lines that are here already say what Stripe says of them.
+    ///
+    /// # Errors
+    /// Postgres' own.
+    pub async fn write_lines_as_said(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let lines = self.known_lines().unwrap_or_default();
+        sqlx::query(include_str!("sql/lines_as_said.sql"))
+            .bind(self.object.id.as_str())
+            .bind(lines.iter().map(|line| line.price_id.as_deref()).collect::<Vec<_>>())
+            .bind(lines.iter().map(|line| line.product_id.as_deref()).collect::<Vec<_>>())
+            .bind(lines.iter().map(|line| line.quantity).collect::<Vec<_>>())
+            .bind(lines.iter().map(|line| line.amount_total).collect::<Vec<_>>())
+            .execute(connection)
+            .await
+            .map(drop)
     }
 
     /// Binds $10 to $33.

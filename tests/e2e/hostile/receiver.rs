@@ -157,7 +157,9 @@ impl Receiver {
     /// Delivers a body twice, and holds the receiver to its promise.
     pub async fn check(&self, body: &[u8]) -> Answer {
         let before = self.effects().await;
+        let kept = self.kept().await;
         let first = self.deliver(body).await;
+        let is_new = self.kept().await > kept;
         let after = self.effects().await;
         let shown = String::from_utf8_lossy(body);
         if matches!(first.outcome.as_str(), "ignored" | "failed" | "duplicate") {
@@ -170,8 +172,8 @@ impl Receiver {
                 .await
                 .unwrap_or_else(|error| panic!("lost ({error}): {shown}"));
         let kept = kept.0.map(String::into_bytes).or(kept.1).expect("a payload");
-        // Another body under an id that is there already is a duplicate; the first one stays.
-        if first.outcome != "duplicate" {
+        // Of an id that is there already, as a duplicate or to be tried again, the first body stays.
+        if is_new {
             assert!(kept == body, "kept to the byte: {shown}");
         }
         let second = self.deliver(body).await;

@@ -39,7 +39,8 @@ async fn what_cannot_be_meant_is_refused() {
         (json!({"action": "objects", "event_id": "evt_1"}), "event_id"),
         (json!({"action": "objects", "left": [{"object": "sun", "to": "2026-11-19T00:00:00Z"}]}), "sun"),
         (json!({"action": "objects", "metadata": "batch"}), "metadata"),
-        (json!({"action": "events", "account": "acct_1"}), "objects"),
+        (json!({"action": "events", "account": "acct_1"}), "STRIPE_ACCOUNTS"),
+        (json!({"action": "events", "metadata": {"batch": "7"}}), "objects"),
     ] {
         let reply = asked(&stack, request.clone()).await;
         assert_eq!(failed(&reply), "InvalidRequest", "{request}");
@@ -140,6 +141,56 @@ async fn an_odd_object_is_told_and_the_run_goes_on() {
     let reply = objects(&stack, false).await;
     assert_eq!((&reply["unrepaired"], &reply["repaired"]), (&json!(1), &json!(1)), "{reply:#}");
     assert!(reply["findings"].to_string().contains("customers_small"), "{reply:#}");
+}
+
+#[tokio::test]
+async fn what_no_statement_repairs_is_told_and_what_is_newer_than_the_list_is_left() {
+    let stack = builder().start().await.expect("a stack");
+    stack.stripe.set_clock(unix_now() - 100);
+    let mut shop = Shop::open(&stack.stripe, 93).expect("a shop");
+    shop.sell(6).expect("sales");
+    stack.stripe.advance_clock(10);
+    settle(&stack).await;
+    objects(&stack, false).await;
+    assert_agrees(&objects(&stack, true).await);
+
+    // A row of a later second than the list knows all of.
+    let made = stack.stripe.request("POST", "/v1/customers", "name=Ann").expect("a customer");
+    settle(&stack).await;
+    let by_hand = sqlx::query("update recoup.customers set name = 'Eve' where id = $1");
+    by_hand.bind(made["id"].as_str()).execute(&stack.pool).await.expect("changed");
+    for dry_run in [true, false] {
+        assert_agrees(&objects(&stack, dry_run).await);
+    }
+    stack.stripe.advance_clock(5);
+    for dry_run in [true, false] {
+        let reply = objects(&stack, dry_run).await;
+        assert_eq!(
+            (&reply["different"], &reply["findings"][0]["ours"]),
+            (&json!(1), &json!("E***")),
+            "{reply:#}"
+        );
+    }
+
+    // What was posted stays posted.
+    let wrong = "update recoup.ledger_entries set amount = amount + 1
+        where source_id = (select min(source_id) from recoup.ledger_entries where kind = 'charge') and kind = 'charge'";
+    sqlx::query(wrong).execute(&stack.pool).await.expect("changed");
+    for dry_run in [true, false] {
+        let reply = objects(&stack, dry_run).await;
+        assert_eq!(
+            (&reply["different"], &reply["unrepaired"], &reply["repaired"], &reply["drift"]),
+            (&json!(1), &json!(1), &json!(0), &json!(true)),
+            "{reply:#}"
+        );
+        let finding = &reply["findings"][0];
+        assert_eq!(
+            (&finding["object"], &finding["repaired"]),
+            (&json!("charge"), &json!(false)),
+            "{reply:#}"
+        );
+        assert!(finding["reason"].as_str().is_some_and(|reason| reason.contains("ledger")), "{reply:#}");
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ pub enum Lack {
     Consequence,
     /// Its own row, its items or its lines differ.
     Different,
+    /// The same, and its row says that it was made at another time.
+    Elsewhere,
     /// It has no row.
     Missing,
 }
@@ -48,6 +50,7 @@ pub async fn compare(
         let id: String = row.try_get("id")?;
         let lack = match row.try_get("lack")? {
             "missing" => Lack::Missing,
+            "elsewhere" => Lack::Elsewhere,
             "different" => Lack::Different,
             _ => Lack::Consequence,
         };
@@ -226,7 +229,7 @@ fn parts(family: Family) -> (&'static str, &'static [&'static str]) {
             ("invoice_id text, payment_id text", &[include_str!("sql/invoice_payment.sql")])
         }
         Family::CheckoutSession => {
-            ("lines bigint, more boolean, billed_as text", &[include_str!("sql/checkout_session.sql")])
+            ("lines bigint, more boolean, said jsonb, billed_as text", &[include_str!("sql/checkout_session.sql")])
         }
         Family::Product | Family::Price => ("id text", &[include_str!("sql/catalog_item.sql")]),
         Family::Refund => ("id text", &[include_str!("sql/refund.sql"), include_str!("sql/taken_back.sql")]),
@@ -252,6 +255,8 @@ fn query(family: Family) -> String {
             .chain(known)
             .map(|column| format!("(kept.{column} is null and expected.{column} is not null)")),
     );
+    let dated = same.iter().chain(said).any(|column| *column == "created_at");
+    let elsewhere = if dated { "kept.created_at <> expected.created_at" } else { "false" };
     let (part, own) = parts(family);
     let own: String = own.concat();
     let mut found = vec![
@@ -280,7 +285,11 @@ fn query(family: Family) -> String {
         , own as (
             select
                 expected.id,
-                case when kept.event_id is null then 'missing' else 'different' end as lack
+                case
+                    when kept.event_id is null then 'missing'
+                    when {elsewhere} then 'elsewhere'
+                    else 'different'
+                end as lack
             from expected
             left join recoup.{table} as kept on kept.id = expected.id
             where kept.event_id is null or {}

@@ -7,86 +7,99 @@ use recoup::failure::Failure;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::Run;
-use super::compare::Lack;
+use super::compare::{Lack, compare};
 use super::here_only::HereOnly;
 use super::listing::Slice;
 use super::progress::{Later, Progress};
-use super::repair::{AsIf, Repaired, repair};
-use super::told::findings;
+use super::rehearse::{Part, groups, rehearse};
+use super::repair::{Repaired, repair, still_lacks};
+use super::{LATER_MAX, Run};
+use crate::differences::Tally;
 use crate::finding::{Finding, Kind};
 
-/// Objects that a dry run keeps, at most: beyond, what follows from several of them may be told twice.
-const REPAIRED_MAX: usize = 5_000;
+const STUCK: &str = "grants and the ledger's entries keep what was written first: compare them by hand";
 
 impl Run<'_> {
-    /// Writes an object, or in a dry run sees what writing it would change.
+    /// Writes an object; says whether the rows took it.
     pub(super) async fn mend(
         &mut self,
         run: &mut Progress,
         reading: &mut Reading<'_>,
         lack: Lack,
         known_until: OffsetDateTime,
-    ) -> Result<(), Failure> {
-        let (object, account) = (reading.family.object(), reading.account);
-        if let Some(session) = reading.awaits_lines().map(str::to_owned) {
-            run.reply.api_calls += 1;
-            match self.stripe.of_session(&session, account).await {
-                Ok(lines) => reading.set_lines(lines),
-                Err(error) if error.may_pass() => {
-                    run.unreadable(object, &session, account, &format!("fetch its lines: {error}"));
-                    return Ok(());
-                }
-                Err(error) => return Err(error.into()),
-            }
+    ) -> Result<bool, Failure> {
+        if !self.has_lines(run, reading).await? {
+            return Ok(false);
         }
-        let (version, others) = (run.version.clone(), std::mem::take(&mut run.repaired));
-        let as_if = AsIf { dry_run: self.dry_run, repaired: &others, version: &version };
-        let repaired = repair(&mut self.connection, reading, known_until, &run.sponsor, &as_if).await;
-        run.repaired = others;
-        let (changes, with_others) = match repaired? {
-            Repaired::Changes { changes, with_others } => (changes, with_others),
-            Repaired::AsItShouldBe => return Ok(()),
-            Repaired::Unchanged => {
-                run.count(object, Kind::Different);
-                let why = "an order's lines, grants and the ledger's entries keep what was written first: compare them by hand";
-                run.reply.unrepaired(Kind::Different, object, &reading.id, account, why.to_owned());
-                return Ok(());
+        match repair(&mut self.connection, reading, known_until, &run.sponsor).await? {
+            Repaired::Changes(changes) => {
+                run.told.note(changes, reading.account);
+                Ok(true)
             }
             Repaired::Refused(why) => {
-                let kind = if lack == Lack::Missing { Kind::MissingHere } else { Kind::Different };
-                if kind == Kind::MissingHere {
+                if lack >= Lack::Elsewhere {
                     run.elsewhere.insert(reading.id.clone());
                 }
-                run.count(object, kind);
-                run.reply.unrepaired(kind, object, &reading.id, account, why);
-                return Ok(());
+                run.unrepaired(&Later::of(reading, lack, known_until), why);
+                Ok(false)
             }
-        };
-        let own = lack > Lack::Consequence;
-        if run.repaired.len() < REPAIRED_MAX {
-            run.repaired.push(Later::of(reading, known_until, own));
         }
-        if !self.dry_run {
-            run.reply.count(object, |counts| counts.repaired += 1);
+    }
+
+    /// Sees to it that a session has all of its lines; `false` where Stripe does not give them now.
+    async fn has_lines(&mut self, run: &mut Progress, reading: &mut Reading<'_>) -> Result<bool, Failure> {
+        let Some(session) = reading.awaits_lines().map(str::to_owned) else { return Ok(true) };
+        run.reply.api_calls += 1;
+        match self.stripe.of_session(&session, reading.account).await {
+            Ok(lines) => {
+                reading.set_lines(lines);
+                Ok(true)
+            }
+            Err(error) if error.may_pass() => {
+                let why = format!("fetch its lines: {error}");
+                run.unreadable(reading.family.object(), &session, reading.account, &why);
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
         }
-        if with_others && !own {
-            // It goes without saying: a real run may have repaired it with one of them.
+    }
+
+    /// Keeps an object for the end of the lists.
+    pub(super) async fn put_off(&mut self, run: &mut Progress, later: Later) -> Result<(), Failure> {
+        if run.later.len() == LATER_MAX {
+            let warning = format!(
+                "more than {LATER_MAX} objects differ: what follows from several of them may be told otherwise than a real \
+                 run does it"
+            );
+            if !run.reply.warnings.contains(&warning) {
+                run.reply.warnings.push(warning);
+            }
+            self.rehearse_all(run).await?;
+        }
+        run.later.push(later);
+        Ok(())
+    }
+
+    /// Notes those that lack something although they were written: another's writing may bring it yet.
+    pub(super) async fn note_lacking(
+        &mut self,
+        run: &mut Progress,
+        family: Family,
+        written: &[Reading<'_>],
+        known_until: OffsetDateTime,
+    ) -> Result<(), Failure> {
+        if written.is_empty() {
             return Ok(());
         }
-        let findings = findings(&mut run.named, reading, lack, changes, !self.dry_run);
-        if findings.is_empty() {
-            // Its rows were named by another object.
-            return Ok(());
+        let lacking =
+            compare(&mut self.connection, family, written, known_until).await.map_err(WriteError::from)?;
+        for reading in written {
+            if let Some(lack) = lacking.get(&reading.id)
+                && run.lacking.len() < LATER_MAX
+            {
+                run.lacking.push(Later::of(reading, *lack, known_until));
+            }
         }
-        let elsewhere = |finding: &Finding| {
-            finding.kind == Kind::MissingHere || finding.field.as_deref() == Some("created_at")
-        };
-        if self.dry_run && findings.iter().any(elsewhere) {
-            run.elsewhere.insert(reading.id.clone());
-        }
-        run.count(object, if lack == Lack::Missing { Kind::MissingHere } else { Kind::Different });
-        findings.into_iter().for_each(|finding| run.reply.find(finding));
         Ok(())
     }
 
@@ -116,7 +129,12 @@ impl Run<'_> {
                 && let Ok(Some(mut reading)) =
                     Reading::of(slice.family, &head, &text, account, &run.version.clone())
             {
-                return self.mend(run, &mut reading, Lack::Different, knows_until).await;
+                if self.dry_run {
+                    let later = Later::of(&reading, Lack::Different, knows_until);
+                    return self.put_off(run, later).await;
+                }
+                self.mend(run, &mut reading, Lack::Different, knows_until).await?;
+                return Ok(());
             }
         }
         run.reply.count(object, |counts| counts.missing_there += 1);
@@ -125,16 +143,107 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Settles what follows from several objects, in an order that does not depend on the network.
+    /// Settles what waited for the end of the lists, in an order that does not depend on the network, and tells what
+    /// changed.
     pub(super) async fn settle_later(&mut self, run: &mut Progress) -> Result<(), Failure> {
-        let mut later = std::mem::take(&mut run.later);
-        later.sort_by(|one, other| (one.family, &one.id).cmp(&(other.family, &other.id)));
+        if self.dry_run {
+            self.rehearse_all(run).await?;
+        } else {
+            self.mend_all(run).await?;
+        }
+        run.tell(!self.dry_run);
+        Ok(())
+    }
+
+    async fn mend_all(&mut self, run: &mut Progress) -> Result<(), Failure> {
         let version = run.version.clone();
-        for one in later {
-            if let Some(mut reading) = one.read(&version) {
-                self.mend(run, &mut reading, Lack::Consequence, one.known_until).await?;
+        let mut written = std::mem::take(&mut run.lacking);
+        for later in in_order(std::mem::take(&mut run.later)) {
+            if let Some(mut reading) = later.read(&version)
+                && self.mend(run, &mut reading, Lack::Consequence, later.known_until).await?
+            {
+                written.push(later);
+            }
+        }
+        for later in in_order(written) {
+            if let Some(reading) = later.read(&version)
+                && still_lacks(&mut self.connection, &reading, later.known_until)
+                    .await
+                    .map_err(WriteError::from)?
+            {
+                run.unrepaired(&later, STUCK.to_owned());
             }
         }
         Ok(())
+    }
+
+    /// What all that waits would change.
+    async fn rehearse_all(&mut self, run: &mut Progress) -> Result<(), Failure> {
+        let version = run.version.clone();
+        let later = in_order(std::mem::take(&mut run.later));
+        let (mut parts, mut of) = (Vec::new(), Vec::new());
+        for one in &later {
+            if let Some(mut reading) = one.read(&version)
+                && self.has_lines(run, &mut reading).await?
+            {
+                parts.push(Part { reading, known_until: one.known_until });
+                of.push(one);
+            }
+        }
+        let groups = groups(&mut self.connection, &parts).await.map_err(WriteError::from)?;
+        for (needed, group) in groups {
+            let account = parts[group[needed]].reading.account;
+            let rehearsed = rehearse(&mut self.connection, &mut parts, &group).await?;
+            run.told.note(rehearsed.changes, account);
+            let is_own = |at: &usize| group[needed..].contains(at);
+            for (at, why) in rehearsed.refused.into_iter().filter(|(at, _)| is_own(at)) {
+                run.unrepaired(of[at], why);
+            }
+            for at in rehearsed.lacking.into_iter().filter(is_own) {
+                run.unrepaired(of[at], STUCK.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn in_order(mut later: Vec<Later>) -> Vec<Later> {
+    later.sort_by(|one, other| (one.family, &one.id).cmp(&(other.family, &other.id)));
+    later
+}
+
+impl Progress {
+    /// Notes what a person has to look at.
+    fn unrepaired(&mut self, later: &Later, why: String) {
+        if !self.unrepaired.insert((later.family, later.id.clone())) {
+            return;
+        }
+        let kind = if later.lack == Lack::Missing { Kind::MissingHere } else { Kind::Different };
+        let object = later.family.object();
+        self.count(object, kind);
+        self.reply.unrepaired(kind, object, &later.id, later.account.as_deref(), why);
+    }
+
+    /// Counts and names what changed.
+    fn tell(&mut self, repaired: bool) {
+        let told = std::mem::take(&mut self.told);
+        for object in told.objects(repaired) {
+            if !self.unrepaired.contains(&(object.family, object.id)) {
+                self.changed(object.family, object.kind, repaired);
+            }
+            object.findings.into_iter().for_each(|finding| self.reply.find(finding));
+        }
+        for (family, kind) in told.more() {
+            self.changed(family, kind, repaired);
+            let like = Finding::of(kind, family.object(), "", None);
+            self.reply.differences.add_unseen(&like, Tally { found: 1, repaired: u64::from(repaired) });
+        }
+    }
+
+    fn changed(&mut self, family: Family, kind: Kind, repaired: bool) {
+        self.count(family.object(), kind);
+        if repaired {
+            self.reply.count(family.object(), |counts| counts.repaired += 1);
+        }
     }
 }

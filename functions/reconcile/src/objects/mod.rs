@@ -6,17 +6,20 @@
 //! **Finding.** One query a page says which objects differ ([`mod@compare`]). Only those are written ([`mod@repair`]): by the
 //! statements that their events use, in a transaction that sees what changes. A dry run takes each back.
 //!
-//! **Order of findings.** What differs in an object's own row is settled at once, and what follows from that (a sum, a
-//! grant) goes without saying. Where nothing but what follows differs, it is settled when all lists were read, and named, so
-//! that a dry run and a real one find the same, each row once.
+//! **Telling.** What is told is what each row held before the run and holds after it ([`mod@told`]), so that a dry run and a
+//! real one tell the same, whichever list comes first. A dry run writes all that differs at its end, those together that
+//! can meet in a row ([`mod@rehearse`]); a real one writes what differs in its own row at once, and settles what lacks no
+//! more than what follows from others when all lists were read.
 
 mod compare;
 mod here_only;
 mod listing;
 mod mend;
 mod progress;
+mod rehearse;
 mod repair;
 mod reply;
+mod rows;
 mod span;
 mod told;
 
@@ -41,6 +44,7 @@ use self::listing::{PAGE_OBJECTS_MAX, Page, next_page};
 use self::progress::{Later, Progress};
 pub use self::reply::Reply;
 pub use self::span::last_good_run;
+use crate::accounts;
 use crate::request::{ObjectsRequest, Window};
 
 /// Nothing new is begun when less than this is left of the invocation.
@@ -51,7 +55,7 @@ const RESERVE: Duration = Duration::from_secs(60);
 const PAGES_AT_ONCE_LIVE: usize = 24;
 const PAGES_AT_ONCE: usize = 8;
 
-/// Objects that wait for the end of the lists, at most: beyond, each is settled when it is found.
+/// Objects that wait for the end of the lists, at most: beyond, they are settled when they are found.
 const LATER_MAX: usize = 5_000;
 
 /// Our clock and Stripe's may differ by so many seconds before it is said.
@@ -145,9 +149,8 @@ impl Run<'_> {
             }
             tracing::info!(
                 listed = run.reply.total.listed,
-                missing_here = run.reply.total.missing_here,
-                different = run.reply.total.different,
-                repaired = run.reply.total.repaired,
+                unreadable = run.reply.total.unreadable,
+                rows = run.told.len(),
                 api_calls = run.reply.api_calls,
                 "objects compared"
             );
@@ -161,10 +164,7 @@ impl Run<'_> {
         match error {
             StripeError::AccountRefused { account } if self.request.account.is_none() => {
                 if run.lost.insert(account.clone()) {
-                    run.reply.warnings.push(format!(
-                        "Stripe has no access to account {account} for us: it left the platform, and was not compared; \
-                         take it out of STRIPE_ACCOUNTS"
-                    ));
+                    run.reply.warnings.push(accounts::left_words(&account));
                 }
                 run.left.retain(|_, slice| slice.account.as_deref() != Some(account.as_str()));
                 Ok(Refused::Account)
@@ -229,16 +229,21 @@ impl Run<'_> {
             .map_err(WriteError::from)?;
         let made: Vec<(String, OffsetDateTime)> =
             readings.iter().filter_map(|reading| Some((reading.id.clone(), reading.created?))).collect();
+        let mut mended = Vec::new();
         for mut reading in readings {
             let Some(lack) = lacking.get(&reading.id).copied() else { continue };
-            if lack == Lack::Consequence && run.later.len() < LATER_MAX {
-                run.later.push(Later::of(&reading, page.knows_until, false));
-                continue;
+            if self.dry_run && lack >= Lack::Elsewhere {
+                run.elsewhere.insert(reading.id.clone());
             }
-            self.mend(run, &mut reading, lack, page.knows_until).await?;
+            if self.dry_run || (lack == Lack::Consequence && run.later.len() < LATER_MAX) {
+                self.put_off(run, Later::of(&reading, lack, page.knows_until)).await?;
+            } else if self.mend(run, &mut reading, lack, page.knows_until).await? {
+                mended.push(reading);
+            }
         }
+        self.note_lacking(run, family, &mended, page.knows_until).await?;
         if let Some(last) = page.last_created() {
-            // A dry run leaves rows missing, or with another time: those are not where they will be counted.
+            // Rows that stay missing, or with another time, are not where they will be counted.
             let elsewhere = std::mem::take(&mut run.elsewhere);
             let with_row = made.into_iter().filter(|(id, _)| !elsewhere.contains(id)).map(|(_, made)| made);
             run.spans.entry(number).or_default().note(with_row, last);

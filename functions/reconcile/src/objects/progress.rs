@@ -6,11 +6,12 @@ use recoup::events::reading::{Family, Head, Reading};
 use serde_json::value::RawValue;
 use time::{Duration, OffsetDateTime};
 
+use super::compare::Lack;
 use super::here_only::Spans;
 use super::listing::{Page, Slice};
 use super::repair::Sponsor;
 use super::reply::Reply;
-use super::told::Named;
+use super::told::Told;
 use crate::finding::{Finding, Kind};
 
 /// A slice is cut into parts of so many pages, so that what a part's last page lacks to be full is little.
@@ -26,49 +27,42 @@ pub struct Progress {
     pub waiting: VecDeque<usize>,
     pub spans: BTreeMap<usize, Spans>,
     pub numbers: usize,
+    /// What is settled when all lists were read; in a dry run all that differs.
     pub later: Vec<Later>,
-    /// Objects that were repaired, or in a dry run would have been: what comes after is looked at as if they were.
-    pub repaired: Vec<Later>,
+    /// What was written, and lacked something all the same.
+    pub lacking: Vec<Later>,
+    /// What a person has to look at.
+    pub unrepaired: BTreeSet<(Family, String)>,
     /// Objects of this page whose rows stay missing, or say that they were made at another time.
     pub elsewhere: HashSet<String>,
     /// Where each slice ended when it was begun.
     pub tops: BTreeMap<usize, OffsetDateTime>,
-    /// Rows that were told of.
-    pub named: Named,
+    /// The rows that changed.
+    pub told: Told,
     /// Accounts whose lists Stripe refuses.
     pub lost: BTreeSet<String>,
 }
 
-/// An object from which something does not follow that should.
+/// An object that waits.
 pub struct Later {
     pub family: Family,
     pub account: Option<String>,
     pub id: String,
     pub object: Box<RawValue>,
     pub known_until: OffsetDateTime,
-    /// Who bought, where it is a sale.
-    pub customer: Option<String>,
-    /// Whether its own row differed.
-    pub own: bool,
+    pub lack: Lack,
 }
 
 impl Later {
     /// Keeps what was read.
-    pub fn of(reading: &Reading<'_>, known_until: OffsetDateTime, own: bool) -> Self {
-        let customer = match reading.family {
-            Family::CheckoutSession => {
-                reading.row(known_until).columns["customer_id"].as_str().map(str::to_owned)
-            }
-            _ => None,
-        };
+    pub fn of(reading: &Reading<'_>, lack: Lack, known_until: OffsetDateTime) -> Self {
         Self {
             family: reading.family,
             account: reading.account.map(str::to_owned),
             id: reading.id.clone(),
             object: reading.object().to_owned(),
             known_until,
-            customer,
-            own,
+            lack,
         }
     }
 
@@ -76,12 +70,6 @@ impl Later {
     pub fn read<'r>(&'r self, version: &'r str) -> Option<Reading<'r>> {
         let head = Head::read(&self.object).ok()?;
         Reading::of(self.family, &head, &self.object, self.account.as_deref(), version).ok().flatten()
-    }
-
-    /// Whether it is one of these, or a sale to one of them.
-    pub fn is_among(&self, ids: &[String]) -> bool {
-        let among = |id: &String| ids.binary_search(id).is_ok();
-        among(&self.id) || self.customer.as_ref().is_some_and(among)
     }
 }
 

@@ -40,8 +40,11 @@ pub struct Reply {
     pub api_calls: u64,
     /// Whether Stripe and the rows still differ, or something is left to compare.
     pub drift: bool,
-    /// The first hundred, masked.
+    /// The first hundred, masked; the report has more.
     pub findings: Vec<Finding>,
+    /// All of them.
+    #[serde(skip)]
+    pub differences: Differences,
     /// What is left to do, as a payload for the next invocation.
     pub remaining: Option<Remaining>,
     /// What the operator should know besides.
@@ -91,16 +94,6 @@ pub struct Remaining {
 impl Reply {
     /// As the report tells it.
     pub fn report(&self, started_at: OffsetDateTime) -> Report {
-        let mut differences = Differences::default();
-        for finding in &self.findings {
-            differences.add(finding.clone());
-        }
-        let mut warnings = self.warnings.clone();
-        if self.findings.len() >= IN_REPLY_MAX {
-            warnings.push(format!(
-                "the first {IN_REPLY_MAX} differences are named; the totals are of all objects"
-            ));
-        }
         let about = About {
             action: self.action,
             status: self.status,
@@ -121,7 +114,7 @@ impl Reply {
             ("unrepaired", total.unrepaired),
             ("api_calls", self.api_calls),
         ];
-        Report::of(about, &numbers, &differences, &warnings)
+        Report::of(about, &numbers, &self.differences, &self.warnings)
     }
 
     /// The counts of a family and those of all.
@@ -130,11 +123,12 @@ impl Reply {
         count(self.objects.entry(object).or_default());
     }
 
-    /// Names a finding, while there is room.
+    /// Names a finding: in the reply while there is room.
     pub(super) fn find(&mut self, finding: Finding) {
         if self.findings.len() < IN_REPLY_MAX {
-            self.findings.push(finding);
+            self.findings.push(finding.clone());
         }
+        self.differences.add(finding);
     }
 
     /// Notes something that no statement repairs.

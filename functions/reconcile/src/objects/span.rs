@@ -14,7 +14,8 @@ use super::listing::{Slice, is_listed, is_read_whole};
 use super::progress::Progress;
 use super::repair::Sponsor;
 use super::reply::{Counts, Remaining, Reply};
-use super::told::Named;
+use super::told::Told;
+use crate::differences::Differences;
 use crate::runs::{self, Ended};
 
 /// The API version that is asked for where no event says which one ours have.
@@ -42,10 +43,11 @@ impl Run<'_> {
             spans: BTreeMap::new(),
             numbers: 0,
             later: Vec::new(),
-            repaired: Vec::new(),
+            lacking: Vec::new(),
+            unrepaired: BTreeSet::new(),
             elsewhere: HashSet::new(),
             tops: BTreeMap::new(),
-            named: Named::default(),
+            told: Told::default(),
             lost: BTreeSet::new(),
         };
         match self.request.left.take() {
@@ -102,6 +104,7 @@ impl Run<'_> {
             api_calls: 0,
             drift: false,
             findings: Vec::new(),
+            differences: Differences::default(),
             remaining: None,
             warnings,
             report: None,

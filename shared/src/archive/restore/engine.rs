@@ -295,6 +295,7 @@ impl<S: ObjectStore> Restoring<S> {
             replay,
             ledger: ledger_of_try,
             subset,
+            masks: &self.masks,
         });
         if let Some(replaying) = &replaying {
             replaying.rows().await?;

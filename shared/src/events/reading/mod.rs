@@ -181,14 +181,14 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// How many lines its order has at least, and whether there may be more.
-    fn lines(&self) -> (usize, bool) {
+    /// The lines that are known, and whether there may be more.
+    fn lines(&self) -> (&[Line], bool) {
         match self.steps.first() {
             Some((_, Effect::CheckoutSession(session))) => match session.known_lines() {
                 Some(known) => (known, false),
-                None => (self.lines.shown.len(), self.lines.more),
+                None => (&self.lines.shown, self.lines.more),
             },
-            _ => (0, false),
+            _ => (&[], false),
         }
     }
 
@@ -203,6 +203,9 @@ impl<'a> Reading<'a> {
         known_until: OffsetDateTime,
     ) -> Result<(), sqlx::Error> {
         self.keep_known_times(connection).await?;
+        if let Some((_, Effect::CheckoutSession(session))) = self.steps.first() {
+            session.write_lines_as_said(connection).await?;
+        }
         let steps = i64::try_from(self.steps.len()).unwrap_or(i64::MAX);
         for (at, (kind, effect)) in self.steps.iter().enumerate() {
             let event = Event {

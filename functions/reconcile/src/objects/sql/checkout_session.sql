@@ -5,6 +5,17 @@
         select count(*) as lines from recoup.order_items as item where item.order_id = part.owner
     ) as kept
     where kept.lines < part.lines or (part.more and kept.lines = part.lines)
+    union
+    select part.owner
+    from part
+    cross join lateral jsonb_to_recordset(part.said) as said (
+        position integer, price_id text, product_id text, quantity bigint, amount_total bigint
+    )
+    join recoup.order_items as item on item.order_id = part.owner and item.position = said.position
+    where said.price_id <> coalesce(item.price_id, '')
+        or said.product_id <> coalesce(item.product_id, '')
+        or said.quantity <> item.quantity
+        or said.amount_total is distinct from item.amount_total and said.amount_total is not null
 )
 , sale as (
     select kept.id, kept.customer_id, kept.paid_at, coalesce(expected.payment_id, kept.payment_id) as payment_id

@@ -4,6 +4,7 @@
 //! becomes the same other value, whatever its table, so that joins and uniqueness hold; what it becomes follows from a
 //! key that is made for the restore and dropped with it, so that nobody finds a value by trying. Null stays null.
 
+mod changes;
 mod json;
 mod rule;
 mod values;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::mpsc;
 
+pub(super) use changes::ChangeMasks;
 pub use rule::Rule;
 
 use self::values::Masker;
@@ -20,15 +22,15 @@ use crate::archive::digest::{LineDigester, TableDigest};
 use crate::archive::encode::Flow;
 use crate::archive::error::ArchiveError;
 use crate::archive::format::copy_text::for_each_field;
-use crate::archive::manifest::{Manifest, TableEntry};
+use crate::archive::manifest::{Column, Manifest, TableEntry};
 use crate::archive::selection::near;
 
 /// Which columns are masked, and how.
 #[derive(Debug, Clone, Default)]
 pub struct Masks {
     key: Vec<u8>,
-    /// By schema and table: the rule of each of its columns.
-    tables: BTreeMap<(String, String), Vec<Rule>>,
+    /// By schema and table, of all tables of the backup: the rule of each of its columns.
+    rules: BTreeMap<(String, String), BTreeMap<String, Rule>>,
     /// `schema.table.column` and its rule, without those that are kept.
     columns: BTreeMap<String, Rule>,
 }
@@ -49,7 +51,7 @@ impl Masks {
         let mut masks = Self { key, ..Self::default() };
         let mut known = BTreeSet::new();
         for table in &manifest.tables {
-            let mut rules = Vec::with_capacity(table.columns.len());
+            let mut rules = BTreeMap::new();
             for column in &table.columns {
                 let name = format!("{}.{}", table.qualified_name(), column.name);
                 let rule = match masking.columns.get(&name) {
@@ -65,11 +67,9 @@ impl Masks {
                     masks.columns.insert(name.clone(), rule);
                 }
                 known.insert(name);
-                rules.push(rule);
+                rules.insert(column.name.clone(), rule);
             }
-            if rules.iter().any(|rule| *rule != Rule::Keep) {
-                masks.tables.insert((table.schema.clone(), table.name.clone()), rules);
-            }
+            masks.rules.insert((table.schema.clone(), table.name.clone()), rules);
         }
         match masking.columns.keys().find(|name| !known.contains(*name)) {
             None => Ok(masks),
@@ -87,10 +87,15 @@ impl Masks {
 
     /// How the rows of a table are masked; none where they are kept.
     pub(super) fn of(&self, table: &TableEntry) -> Option<TableMasks> {
-        let rules = self.tables.get(&(table.schema.clone(), table.name.clone()))?;
-        let columns = rules.iter().zip(&table.columns);
-        let maskers = columns.map(|(rule, column)| Masker::new(*rule, &column.data_type, &self.key));
-        Some(TableMasks { columns: maskers.collect() })
+        let rules = self.rules.get(&(table.schema.clone(), table.name.clone()))?;
+        if rules.values().all(|rule| *rule == Rule::Keep) {
+            return None;
+        }
+        let masker = |column: &Column| {
+            let rule = rules.get(&column.name).copied().unwrap_or(Rule::Null);
+            Masker::new(rule, &column.data_type, &self.key)
+        };
+        Some(TableMasks { columns: table.columns.iter().map(masker).collect() })
     }
 
     /// `schema.table.column` and its rule, of all that is masked.

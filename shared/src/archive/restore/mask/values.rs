@@ -40,7 +40,7 @@ impl Masker {
 
     /// Writes what a field of COPY text becomes.
     pub(super) fn push(&self, field: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
-        if self.rule == Rule::Keep || field == NULL {
+        if self.keeps() || field == NULL {
             out.extend_from_slice(field);
             return Ok(());
         }
@@ -51,6 +51,19 @@ impl Masker {
         };
         push_escaped(self.fitted(masked).as_bytes(), out);
         Ok(())
+    }
+
+    /// Whether values stay.
+    pub(super) fn keeps(&self) -> bool {
+        self.rule == Rule::Keep
+    }
+
+    /// What a value becomes; `None` for null.
+    pub(super) fn value(&self, value: &str) -> Option<String> {
+        if self.keeps() {
+            return Some(value.to_owned());
+        }
+        self.masked(value.as_bytes()).map(|masked| self.fitted(masked))
     }
 
     fn masked(&self, value: &[u8]) -> Option<String> {

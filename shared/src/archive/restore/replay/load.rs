@@ -8,6 +8,7 @@ use super::Replaying;
 use crate::archive::error::ArchiveError;
 use crate::archive::format::copy_text::push_escaped;
 use crate::archive::restore::ledger::{SCHEMA, Step, mark};
+use crate::archive::restore::mask::ChangeMasks;
 use crate::archive::session::{begin_writing, run};
 use crate::archive::store::ObjectStore;
 use crate::changes::{Action, Change, Replay};
@@ -35,13 +36,22 @@ impl<S: ObjectStore> Replaying<'_, S> {
             .filter(|(_, table)| self.subset.is_none_or(|subset| subset.has(&table.schema, &table.name)))
             .map(|(position, table)| ((table.schema.as_str(), table.name.as_str()), position))
             .collect();
+        let mut masks = HashMap::new();
+        for position in positions.values() {
+            let captured = &self.replay.captured[*position];
+            let partitions = super::partitions(connection, captured).await?;
+            if let Some(of_table) = self.masks.of_changes(captured, &partitions) {
+                masks.insert(*position, of_table);
+            }
+        }
+        let tables = Tables { positions, masks };
         for segment in &self.replay.segments {
             if self.ledger.has(Step::Segment, &segment.segment_id) {
                 continue;
             }
             let mut alone = self.replay.clone();
             alone.segments = vec![segment.clone()];
-            self.load_segment(connection, &alone, &segment.segment_id, &positions).await?;
+            self.load_segment(connection, &alone, &segment.segment_id, &tables).await?;
             tracing::info!(segment_id = segment.segment_id, rows = segment.rows, "changes loaded");
         }
         Ok(())
@@ -52,7 +62,7 @@ impl<S: ObjectStore> Replaying<'_, S> {
         connection: &mut PgConnection,
         replay: &Replay,
         segment_id: &str,
-        positions: &HashMap<(&str, &str), usize>,
+        tables: &Tables<'_>,
     ) -> Result<(), ArchiveError> {
         let operation = format!("load the changes of segment {segment_id}");
         let refused = |error: sqlx::Error| ArchiveError::database(&operation, &error);
@@ -70,11 +80,16 @@ impl<S: ObjectStore> Replaying<'_, S> {
                     return Err(error.into());
                 }
             };
-            for change in batch {
+            for mut change in batch {
                 let name = (&*change.table.schema, &*change.table.name);
-                if let Some(position) = positions.get(&name) {
-                    push_line(&change, *position, &mut lines);
+                let Some(position) = tables.positions.get(&name) else { continue };
+                if let Some(masks) = tables.masks.get(position) {
+                    masks.mask(&mut change.action).map_err(|why| {
+                        let operation = format!("mask the changes of segment {segment_id}: a line {why}");
+                        ArchiveError::Interrupted { operation }
+                    })?;
                 }
+                push_line(&change, *position, &mut lines);
             }
             if lines.len() >= BATCH_BYTES
                 && let Err(lost) = copy.send(std::mem::take(&mut lines)).await
@@ -88,6 +103,14 @@ impl<S: ObjectStore> Replaying<'_, S> {
         copy.finish().await.map_err(refused)?;
         run(connection, &operation, &format!("{} COMMIT", mark(Step::Segment, segment_id))).await
     }
+}
+
+/// The tables whose changes are wanted.
+struct Tables<'a> {
+    /// By schema and name: its position in [`Replay::captured`].
+    positions: HashMap<(&'a str, &'a str), usize>,
+    /// By that position: how its changes are masked.
+    masks: HashMap<usize, ChangeMasks>,
 }
 
 /// Writes a change as COPY text: `P` for a row that is put, `D` for one that is gone, `T` for a whole table.

@@ -17,12 +17,13 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::ledger::{Ledger, SCHEMA, Step, mark};
+use super::mask::Masks;
 use super::subset::Subset;
 use crate::archive::encryption::Identities;
 use crate::archive::error::ArchiveError;
 use crate::archive::session::{quote_qualified, run};
 use crate::archive::store::ObjectStore;
-use crate::changes::Replay;
+use crate::changes::{CapturedTable, Replay};
 use crate::db;
 
 /// A replay on its way into a staging database.
@@ -39,6 +40,8 @@ pub(super) struct Replaying<'a, S> {
     pub(super) ledger: &'a Ledger,
     /// The tables that are wanted; none for all.
     pub(super) subset: Option<&'a Subset>,
+    /// How personal data is masked.
+    pub(super) masks: &'a Masks,
 }
 
 impl<S: ObjectStore> Replaying<'_, S> {
@@ -81,19 +84,26 @@ impl<S: ObjectStore> Replaying<'_, S> {
         let mut changed = BTreeMap::new();
         for (position, changes) in counts(&mut connection).await? {
             let Some(table) = self.replay.captured.get(position) else { continue };
-            let partitions: Vec<String> = sqlx::query_scalar(include_str!("../sql/partitions.sql"))
-                .bind(quote_qualified(&table.schema, &table.name))
-                .persistent(false)
-                .fetch_all(&mut connection)
-                .await
-                .map_err(|error| ArchiveError::database("see which partitions were changed", &error))?;
-            for partition in partitions {
-                changed.entry(partition).or_insert(0);
+            for (schema, name) in partitions(&mut connection, table).await? {
+                changed.entry(format!("{schema}.{name}")).or_insert(0);
             }
             *changed.entry(table.qualified_name()).or_insert(0) += changes;
         }
         Ok(changed)
     }
+}
+
+/// The partitions of a table at any depth, and itself where it has some: schema and name.
+async fn partitions(
+    connection: &mut PgConnection,
+    table: &CapturedTable,
+) -> Result<Vec<(String, String)>, ArchiveError> {
+    sqlx::query_as(include_str!("../sql/partitions.sql"))
+        .bind(quote_qualified(&table.schema, &table.name))
+        .persistent(false)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| ArchiveError::database("see which partitions were changed", &error))
 }
 
 async fn counts(connection: &mut PgConnection) -> Result<BTreeMap<usize, u64>, ArchiveError> {
