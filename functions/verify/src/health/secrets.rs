@@ -8,8 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{Expectations, Part, Seen, Status};
 
-const OLD: &str =
-    "have rotate give the secret a new value (RUNBOOK, \"Rotate a secret\"), and see why it did not by itself";
+const OLD: &str = "have rotate give the secret a new value (RUNBOOK, \"Rotate a secret\"), and see why it did not by itself";
 
 pub(crate) async fn secrets(
     store: &(impl SecretDates + Sync),
