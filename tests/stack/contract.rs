@@ -5,15 +5,41 @@ use serde_json::json;
 
 use crate::error::Result;
 use crate::place;
-use crate::s3::{AccessKey, REGION, S3};
-use crate::secrets::Secrets;
+use crate::s3::{REGION, S3};
+use crate::secrets::{Secrets, arn_pattern, id};
 use crate::stripe::Stripe;
+
+/// What AWS calls the stack's name.
+const STACK_NAME: &str = "recoup-local";
 
 /// Names of the secrets, below the stack's prefix.
 const DATABASE_SECRET: &str = "database";
 const WEBHOOK_SECRET: &str = "stripe-webhook";
 const API_SECRET: &str = "stripe-api";
 const BACKUP_KEY_SECRET: &str = "backup-key";
+/// Another server's, which a test puts there.
+const RESTORE_TARGET_SECRET: &str = "restore-target";
+
+/// What the stack has for a secret that the template calls so: its id.
+fn secret_of(reference: &str, prefix: &str) -> Option<String> {
+    let name = match reference {
+        "DatabaseSecret" => DATABASE_SECRET,
+        "StripeWebhookSecret" => WEBHOOK_SECRET,
+        "StripeApiSecret" => API_SECRET,
+        "BackupKeySecret" => BACKUP_KEY_SECRET,
+        "RestoreTargetSecretArn" => RESTORE_TARGET_SECRET,
+        _ => return None,
+    };
+    Some(id(prefix, name))
+}
+
+/// What stands for a reference in a role of the template: ARNs, of secrets as a pattern.
+pub(crate) fn resource_of(reference: &str, prefix: &str, bucket: &str) -> Option<String> {
+    match reference {
+        "BackupBucket.Arn" => Some(format!("arn:aws:s3:::{bucket}")),
+        _ => secret_of(reference, prefix).map(|id| arn_pattern(&id)),
+    }
+}
 
 /// Puts the secrets where the functions look for them.
 pub(crate) async fn put_secrets(
@@ -52,7 +78,6 @@ impl SigningSecrets {
 
 /// What the functions' environments are made of.
 pub(crate) struct Contract<'a> {
-    pub(crate) access_key: &'a AccessKey,
     pub(crate) s3: &'a S3,
     pub(crate) secrets: &'a Secrets,
     pub(crate) stripe: &'a Stripe,
@@ -64,11 +89,10 @@ impl Contract<'_> {
     pub(crate) fn environment(&self, function: &str) -> Vec<(&'static str, String)> {
         let common = [
             ("AWS_REGION", REGION.to_owned()),
-            ("AWS_ACCESS_KEY_ID", self.access_key.id.clone()),
-            ("AWS_SECRET_ACCESS_KEY", self.access_key.secret.clone()),
             ("AWS_ENDPOINT_URL_S3", self.s3.endpoint().to_owned()),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.endpoint().to_owned()),
             ("RUST_LOG", "info".to_owned()),
+            ("RECOUP_METRICS_DIMENSIONS", format!("Stack={STACK_NAME}")),
             // Nothing here speaks TLS, and reading the machine's certificates is half of a cold start in a debug build.
             ("SSL_CERT_FILE", place::repository().join("tests/stack/nobody.pem").display().to_string()),
         ];

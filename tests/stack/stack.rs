@@ -9,9 +9,11 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
-use crate::contract::{Contract, SigningSecrets, put_secrets};
+use crate::contract::{Contract, SigningSecrets, put_secrets, resource_of};
+use crate::deployment::Deployment;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::iam::{Denied, Iam};
 use crate::lambda::{FunctionConfig, Lambda, Reply, front};
 use crate::leash::Sweeper;
 use crate::place;
@@ -133,8 +135,10 @@ pub struct Stack {
     pub age_identity: String,
     /// What backups are encrypted for: `age1…`.
     pub age_recipient: String,
-    /// The keys that the functions and the store use.
+    /// The operator's key, which may do everything. Each instance of a function has one of its own, and the
+    /// permissions of its role.
     pub access_key: AccessKey,
+    pub(crate) iam: Iam,
     front: Option<String>,
     // The rest is kept for its end, in this order.
     _engine: Engine,
@@ -171,20 +175,21 @@ impl Stack {
             .map_err(Error::io("make the stack's directory"))?;
         let sweeper =
             Sweeper::start([directory.path()]).map_err(Error::io("watch over the stack's directory"))?;
-        let access_key = AccessKey {
-            id: format!("AKIASTACK{:011X}", rand::random::<u64>() >> 20),
-            secret: format!("{:040x}", rand::random::<u128>()),
-        };
+        let access_key = AccessKey::generate("AKIA");
 
         let store = directory.path().join("s3");
         std::fs::create_dir(&store).map_err(Error::io("make the directory of the S3 store"))?;
         let prefix = format!("recoup/{:016x}", rand::random::<u64>());
-        // Postgres and moto take a second or two each.
-        let ((postgres, database, database_url), secrets, s3) = tokio::try_join!(
+        // Postgres, moto and the template's translator take a second or two each.
+        let ((postgres, database, database_url), mut secrets, deployment) = tokio::try_join!(
             open_database(&builder),
             Secrets::start(&prefix, &access_key),
-            S3::start(engine.handle(), &store, &access_key, "recoup-backups"),
+            Deployment::read(),
         )?;
+        let bucket = "recoup-backups";
+        let iam = Iam::new(&deployment, &access_key, &|name: &str| resource_of(name, &prefix, bucket))?;
+        secrets.put_behind_a_door(engine.handle(), &iam)?;
+        let s3 = S3::start(engine.handle(), &store, &access_key, bucket, &iam).await?;
         let stripe = stripe_join::start(&engine, builder.stripe.clone()).await?;
 
         let identity = age::x25519::Identity::generate();
@@ -194,13 +199,12 @@ impl Stack {
         put_secrets(&secrets, &database_url, &signing, &stripe.api_key(), &age_identity).await?;
 
         let contract = Contract {
-            access_key: &access_key,
             s3: &s3,
             secrets: &secrets,
             stripe: &stripe,
             age_recipient: &age_recipient,
         };
-        let lambda = Lambda::start(engine.handle(), functions(&builder, &contract)?)?;
+        let lambda = Lambda::start(engine.handle(), functions(&builder, &contract, &iam)?)?;
         let front = match builder.functions.iter().any(|name| name == "webhook") {
             true => Some(front::start(engine.handle(), &lambda, "webhook")?),
             false => None,
@@ -234,6 +238,7 @@ impl Stack {
             age_identity,
             age_recipient,
             access_key,
+            iam,
             front,
             _engine: engine,
             _database: database,
@@ -331,9 +336,22 @@ impl Stack {
     }
 }
 
+impl Stack {
+    /// The calls of functions that were denied because the role in `infra/template.yaml` does not allow them, since the
+    /// last time. A stack that ends with one that nobody took fails its test.
+    pub fn take_denied(&self) -> Vec<Denied> {
+        self.iam.take_denied()
+    }
+}
+
 impl Drop for Stack {
     fn drop(&mut self) {
         self.lambda.stop();
+        let denied = self.iam.take_denied();
+        self.iam.evidence().leave(&denied);
+        if !denied.is_empty() && !std::thread::panicking() {
+            panic!("the role in infra/template.yaml does not allow what a function did: {denied:#?}");
+        }
     }
 }
 
@@ -361,11 +379,13 @@ async fn open_database(builder: &StackBuilder) -> Result<(Postgres, Option<Datab
     Ok((postgres, Some(database), url))
 }
 
-fn functions(builder: &StackBuilder, contract: &Contract<'_>) -> Result<Vec<FunctionConfig>> {
+fn functions(builder: &StackBuilder, contract: &Contract<'_>, iam: &Iam) -> Result<Vec<FunctionConfig>> {
     let configure = |name: &String| -> Result<FunctionConfig> {
         let is_webhook = name == "webhook";
         let mut config = FunctionConfig::new(name, place::built_binary(name)?);
         config.memory_mb = 512;
+        config.keys = Some(iam.keys().clone());
+        config.evidence = iam.evidence().clone();
         config.instances_max = builder.instances.get(name).copied().unwrap_or(if is_webhook { 8 } else { 2 });
         config.timeout = builder.timeouts.get(name).copied().unwrap_or(Duration::from_secs(if is_webhook {
             29
