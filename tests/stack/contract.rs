@@ -3,7 +3,8 @@
 
 use serde_json::json;
 
-use crate::error::Result;
+use crate::deployment::{Deployment, refer};
+use crate::error::{Error, Result};
 use crate::place;
 use crate::s3::{REGION, S3};
 use crate::secrets::{Secrets, arn_pattern, id};
@@ -17,8 +18,9 @@ const DATABASE_SECRET: &str = "database";
 const WEBHOOK_SECRET: &str = "stripe-webhook";
 const API_SECRET: &str = "stripe-api";
 const BACKUP_KEY_SECRET: &str = "backup-key";
-/// Another server's, which a test puts there.
+/// Another server's, and where the chat is: a test puts them there.
 const RESTORE_TARGET_SECRET: &str = "restore-target";
+const CHAT_SECRET: &str = "chat";
 
 /// What the stack has for a secret that the template calls so: its id.
 fn secret_of(reference: &str, prefix: &str) -> Option<String> {
@@ -28,6 +30,7 @@ fn secret_of(reference: &str, prefix: &str) -> Option<String> {
         "StripeApiSecret" => API_SECRET,
         "BackupKeySecret" => BACKUP_KEY_SECRET,
         "RestoreTargetSecretArn" => RESTORE_TARGET_SECRET,
+        "ChatSecret" => CHAT_SECRET,
         _ => return None,
     };
     Some(id(prefix, name))
@@ -82,59 +85,103 @@ pub(crate) struct Contract<'a> {
     pub(crate) secrets: &'a Secrets,
     pub(crate) stripe: &'a Stripe,
     pub(crate) age_recipient: &'a str,
+    /// The template, where functions are to have its variables and no others.
+    pub(crate) deployed: Option<&'a Deployment>,
 }
 
 impl Contract<'_> {
     /// The environment that a function also has on AWS (`infra/template.yaml`), with our endpoints.
-    pub(crate) fn environment(&self, function: &str) -> Vec<(&'static str, String)> {
-        let common = [
+    pub(crate) fn environment(&self, function: &str) -> Result<Vec<(String, String)>> {
+        let here = self.endpoints(function).into_iter().map(|(name, value)| (name.to_owned(), value));
+        Ok(match self.deployed {
+            Some(deployment) => here.chain(self.of_the_template(function, deployment)?).collect(),
+            None => {
+                let for_tests = self.for_tests(function).into_iter();
+                here.chain(for_tests.map(|(name, value)| (name.to_owned(), value))).collect()
+            }
+        })
+    }
+
+    /// What is only here: where AWS and Stripe are.
+    fn endpoints(&self, function: &str) -> Vec<(&'static str, String)> {
+        let mut endpoints = vec![
             ("AWS_REGION", REGION.to_owned()),
             ("AWS_ENDPOINT_URL_S3", self.s3.endpoint().to_owned()),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.endpoint().to_owned()),
-            ("RUST_LOG", "info".to_owned()),
-            ("RECOUP_METRICS_DIMENSIONS", format!("Stack={STACK_NAME}")),
             // Nothing here speaks TLS, and reading the machine's certificates is half of a cold start in a debug build.
             ("SSL_CERT_FILE", place::repository().join("tests/stack/nobody.pem").display().to_string()),
         ];
-        let database = ("DATABASE_SECRET_ID", self.secrets.id(DATABASE_SECRET));
+        match function {
+            "webhook" => endpoints.push(("STRIPE_API_BASE", self.stripe.api_base())),
+            "reconcile" => endpoints.extend([
+                ("STRIPE_API_BASE", self.stripe.api_base()),
+                ("S3_FORCE_PATH_STYLE", "true".to_owned()),
+            ]),
+            _ => endpoints.push(("S3_FORCE_PATH_STYLE", "true".to_owned())),
+        }
+        endpoints
+    }
+
+    /// The template's variables, but for those with the address of its gateway: the stack's front stands later.
+    fn of_the_template(&self, function: &str, deployment: &Deployment) -> Result<Vec<(String, String)>> {
+        let operation = format!("read the environment of {function}");
+        let deployed = deployment.functions.get(function);
+        let deployed = deployed.ok_or_else(|| Error::failed(&*operation, "the template has no such function"))?;
+        let known = |reference: &str| match reference {
+            "AWS::StackName" => Some(STACK_NAME.to_owned()),
+            "BackupBucket" => Some(self.s3.bucket().to_owned()),
+            "BackupAgeRecipients" => Some(self.age_recipient.to_owned()),
+            _ => secret_of(reference, self.secrets.prefix()),
+        };
+        let mut variables = Vec::new();
+        for (name, value) in &deployed.environment {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            if !value.contains("${Api.ApiEndpoint}") {
+                let value = refer(&value, &known).map_err(|reason| Error::failed(&*operation, &reason))?;
+                variables.push((name.clone(), value));
+            }
+        }
+        Ok(variables)
+    }
+
+    /// The variables that have no default, and what is handy.
+    fn for_tests(&self, function: &str) -> Vec<(&'static str, String)> {
         let stripe = [
             ("STRIPE_API_SECRET_ID", self.secrets.id(API_SECRET)),
-            ("STRIPE_API_BASE", self.stripe.api_base()),
             ("STRIPE_LIVEMODE", "false".to_owned()),
         ];
-        let bucket =
-            [("BACKUP_BUCKET", self.s3.bucket().to_owned()), ("S3_FORCE_PATH_STYLE", "true".to_owned())];
+        let database = ("DATABASE_SECRET_ID", self.secrets.id(DATABASE_SECRET));
+        let bucket = ("BACKUP_BUCKET", self.s3.bucket().to_owned());
         let key = ("BACKUP_KEY_SECRET_ID", self.secrets.id(BACKUP_KEY_SECRET));
-        let mut environment = Vec::from(common);
+        let signing = ("STRIPE_WEBHOOK_SECRET_ID", self.secrets.id(WEBHOOK_SECRET));
+        let mut variables = vec![
+            ("RUST_LOG", "info".to_owned()),
+            ("RECOUP_METRICS_DIMENSIONS", format!("Stack={STACK_NAME}")),
+        ];
         match function {
             "webhook" => {
-                environment.extend(stripe);
-                environment.extend([database, ("STRIPE_WEBHOOK_SECRET_ID", self.secrets.id(WEBHOOK_SECRET))]);
+                variables.extend(stripe);
+                variables.extend([database, signing]);
             }
             "backup" => {
-                environment.extend(bucket);
-                environment.extend([database, ("BACKUP_AGE_RECIPIENTS", self.age_recipient.to_owned())]);
-            }
-            "restore" => {
-                environment.extend(bucket);
-                environment.extend([database, key]);
-            }
-            "verify" => {
-                environment.extend(bucket);
-                environment.extend([
+                variables.extend([
+                    bucket,
                     database,
-                    key,
-                    ("STRIPE_API_SECRET_ID", self.secrets.id(API_SECRET)),
-                    ("STRIPE_WEBHOOK_SECRET_ID", self.secrets.id(WEBHOOK_SECRET)),
+                    ("BACKUP_AGE_RECIPIENTS", self.age_recipient.to_owned()),
                 ]);
             }
-            "reconcile" => {
-                environment.extend(stripe);
-                environment.extend(bucket);
-                environment.push(database);
+            "restore" => variables.extend([bucket, database, key]),
+            "verify" => {
+                let stripe_key = ("STRIPE_API_SECRET_ID", self.secrets.id(API_SECRET));
+                variables.extend([bucket, database, key, stripe_key, signing]);
             }
+            "reconcile" => {
+                variables.extend(stripe);
+                variables.extend([bucket, database]);
+            }
+            "notify" => variables.push(("NOTIFY_WEBHOOK_SECRET_ID", self.secrets.id(CHAT_SECRET))),
             _ => {}
         }
-        environment
+        variables
     }
 }

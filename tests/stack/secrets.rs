@@ -90,6 +90,11 @@ impl Secrets {
         &self.client
     }
 
+    /// What the ids of this stack's secrets begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The id that this stack's secret `name` has in the server.
     pub fn id(&self, name: &str) -> String {
         id(&self.prefix, name)

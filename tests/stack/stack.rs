@@ -44,6 +44,7 @@ pub struct StackBuilder {
     instances: BTreeMap<String, usize>,
     timeouts: BTreeMap<String, Duration>,
     environment: Vec<(String, String, String)>,
+    as_deployed: bool,
     stripe: StripeOptions,
 }
 
@@ -95,6 +96,14 @@ impl StackBuilder {
     #[must_use]
     pub fn env(mut self, function: &str, name: &str, value: &str) -> StackBuilder {
         self.environment.push((function.to_owned(), name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The functions have the environment that the template gives them, to the letter, and not what is handy for tests:
+    /// what [`Self::env`] sets comes on top.
+    #[must_use]
+    pub fn as_deployed(mut self) -> StackBuilder {
+        self.as_deployed = true;
         self
     }
 
@@ -163,6 +172,7 @@ impl Stack {
             instances: BTreeMap::new(),
             timeouts: BTreeMap::new(),
             environment: Vec::new(),
+            as_deployed: false,
             stripe: StripeOptions::default(),
         }
     }
@@ -203,6 +213,7 @@ impl Stack {
             secrets: &secrets,
             stripe: &stripe,
             age_recipient: &age_recipient,
+            deployed: builder.as_deployed.then_some(&*deployment),
         };
         let lambda = Lambda::start(engine.handle(), functions(&builder, &contract, &iam)?)?;
         let front = match builder.functions.iter().any(|name| name == "webhook") {
@@ -337,6 +348,11 @@ impl Stack {
 }
 
 impl Stack {
+    /// A new access key as an instance of this function has: good for what its role allows.
+    pub fn key_of(&self, function: &str) -> AccessKey {
+        self.iam.keys().issue(function)
+    }
+
     /// The calls of functions that were denied because the role in `infra/template.yaml` does not allow them, since the
     /// last time. A stack that ends with one that nobody took fails its test.
     pub fn take_denied(&self) -> Vec<Denied> {
@@ -347,8 +363,8 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         self.lambda.stop();
+        self.iam.evidence().leave();
         let denied = self.iam.take_denied();
-        self.iam.evidence().leave(&denied);
         if !denied.is_empty() && !std::thread::panicking() {
             panic!("the role in infra/template.yaml does not allow what a function did: {denied:#?}");
         }
@@ -392,9 +408,7 @@ fn functions(builder: &StackBuilder, contract: &Contract<'_>, iam: &Iam) -> Resu
         } else {
             900
         }));
-        for (variable, value) in contract.environment(name) {
-            config.environment.insert(variable.to_owned(), value);
-        }
+        config.environment.extend(contract.environment(name)?);
         let own = builder.environment.iter().filter(|(function, ..)| function == name);
         config.environment.extend(own.map(|(_, variable, value)| (variable.clone(), value.clone())));
         Ok(config)

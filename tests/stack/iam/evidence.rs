@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use super::policy::Permission;
-use super::Denied;
 
 /// The folder that run_tests.py names. Where it is not set nobody asks.
 const FOLDER: &str = "RECOUP_EVIDENCE";
@@ -40,14 +39,14 @@ impl Evidence {
         }
     }
 
-    /// Writes it down for whoever gathers, with what was denied and not meant to be.
-    pub(crate) fn leave(&self, denied: &[Denied]) {
+    /// Writes it down for whoever gathers.
+    pub(crate) fn leave(&self) {
         if let Some(folder) = std::env::var_os(FOLDER) {
-            self.leave_in(Path::new(&folder), denied);
+            self.leave_in(Path::new(&folder));
         }
     }
 
-    fn leave_in(&self, folder: &Path, denied: &[Denied]) {
+    fn leave_in(&self, folder: &Path) {
         let seen = self.seen();
         let used = seen.used.iter().map(|(function, permission)| {
             json!({"function": function, "action": permission.action, "resource": permission.resource})
@@ -56,7 +55,6 @@ impl Evidence {
         let left = json!({
             "used": used.collect::<Vec<_>>(),
             "metrics": metrics.collect::<Vec<_>>(),
-            "denied": denied.iter().map(ToString::to_string).collect::<Vec<_>>(),
         });
         // run_tests.py fails where it finds nothing.
         let name = format!("{}-{:016x}.json", std::process::id(), rand::random::<u64>());
@@ -109,9 +107,8 @@ mod tests {
         });
         evidence.logged(&line.to_string());
         evidence.logged("{\"level\":\"INFO\",\"_aws\":1}");
-        let denied = Denied { function: "webhook".into(), action: "s3:GetObject".into(), resource: "x".into() };
         let folder = tempfile::tempdir().expect("a folder");
-        evidence.leave_in(folder.path(), &[denied]);
+        evidence.leave_in(folder.path());
 
         let file = std::fs::read_dir(folder.path()).expect("listed").next().expect("a file").expect("an entry");
         let left: Value = serde_json::from_slice(&std::fs::read(file.path()).expect("read")).expect("JSON");
@@ -123,6 +120,5 @@ mod tests {
             left["metrics"],
             json!([{"namespace": "recoup", "name": "Failing", "dimensions": {"Function": "verify"}}])
         );
-        assert!(left["denied"][0].as_str().expect("text").contains("assumed-role/webhook"), "{left}");
     }
 }
