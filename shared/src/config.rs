@@ -27,11 +27,7 @@ impl Env {
 
     /// An environment from any list of names and values, for tests.
     pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self {
-            variables: variables.into_iter().collect(),
-            faults: Vec::new(),
-            asked: RefCell::default(),
-        }
+        Self { variables: variables.into_iter().collect(), faults: Vec::new(), asked: RefCell::default() }
     }
 
     /// A variable that must be set and not be empty. Where it is missing the fault is noted and an empty

@@ -31,7 +31,10 @@ async fn read_by(stack: &Stack, function: &str) -> BTreeSet<String> {
     stack.invoke(function, json!({})).await.unwrap();
     let lines = stack.lambda.logs(function).unwrap();
     let said = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
-    let said = said.filter(|line| line["message"] == "environment read").map(|line| line["variables"].clone()).next();
+    let said = said
+        .filter(|line| line["message"] == "environment read")
+        .map(|line| line["variables"].clone())
+        .next();
     let said = said.unwrap_or_else(|| panic!("{function} does not say what it reads: {lines:?}"));
     said.as_str().unwrap().split(' ').map(str::to_owned).collect()
 }
@@ -110,7 +113,8 @@ async fn every_payload_on_a_page_is_one_that_its_function_takes() {
     for page in ["README.md", "RUNBOOK.md", "infra/template.yaml"] {
         let text = std::fs::read_to_string(place::repository().join(page)).unwrap();
         for (function, payload) in examples(&text) {
-            let request = serde_json::from_str(&payload).unwrap_or_else(|error| panic!("{page}: {payload}: {error}"));
+            let request =
+                serde_json::from_str(&payload).unwrap_or_else(|error| panic!("{page}: {payload}: {error}"));
             if !stack.lambda.names().any(|name| name == function) {
                 continue;
             }

@@ -43,7 +43,8 @@ async fn backup_reads_neither_what_it_wrote_nor_the_key_that_opens_it() {
     s3.put_object().bucket(bucket).key("v1/reports/x").body(b"x".to_vec().into()).send().await.unwrap_err();
     s3.list_objects_v2().bucket(bucket).send().await.unwrap_err();
     let secrets = secrets_as(&stack, "backup");
-    let opened = secrets.get_secret_value().secret_id(stack.secrets.id("backup-key")).send().await.unwrap_err();
+    let opened =
+        secrets.get_secret_value().secret_id(stack.secrets.id("backup-key")).send().await.unwrap_err();
 
     let denied = stack.take_denied();
     assert_eq!(
@@ -89,7 +90,13 @@ async fn the_webhook_does_not_reach_the_bucket_nor_the_backups_key() {
     s3.list_objects_v2().bucket(bucket).prefix("v1/backups/").send().await.unwrap_err();
     let secrets = secrets_as(&stack, "webhook");
     secrets.get_secret_value().secret_id(stack.secrets.id("backup-key")).send().await.unwrap_err();
-    secrets.put_secret_value().secret_id(stack.secrets.id("database")).secret_string("{}").send().await.unwrap_err();
+    secrets
+        .put_secret_value()
+        .secret_id(stack.secrets.id("database"))
+        .secret_string("{}")
+        .send()
+        .await
+        .unwrap_err();
 
     assert_eq!(stack.take_denied().len(), 3 * keys.len() + 3);
     stack.s3.read(&key).await.unwrap();

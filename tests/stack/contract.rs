@@ -126,7 +126,8 @@ impl Contract<'_> {
     fn of_the_template(&self, function: &str, deployment: &Deployment) -> Result<Vec<(String, String)>> {
         let operation = format!("read the environment of {function}");
         let deployed = deployment.functions.get(function);
-        let deployed = deployed.ok_or_else(|| Error::failed(&*operation, "the template has no such function"))?;
+        let deployed =
+            deployed.ok_or_else(|| Error::failed(&*operation, "the template has no such function"))?;
         let known = |reference: &str| match reference {
             "AWS::StackName" => Some(STACK_NAME.to_owned()),
             "BackupBucket" => Some(self.s3.bucket().to_owned()),
@@ -146,10 +147,8 @@ impl Contract<'_> {
 
     /// The variables that have no default, and what is handy.
     fn for_tests(&self, function: &str) -> Vec<(&'static str, String)> {
-        let stripe = [
-            ("STRIPE_API_SECRET_ID", self.secrets.id(API_SECRET)),
-            ("STRIPE_LIVEMODE", "false".to_owned()),
-        ];
+        let stripe =
+            [("STRIPE_API_SECRET_ID", self.secrets.id(API_SECRET)), ("STRIPE_LIVEMODE", "false".to_owned())];
         let database = ("DATABASE_SECRET_ID", self.secrets.id(DATABASE_SECRET));
         let bucket = ("BACKUP_BUCKET", self.s3.bucket().to_owned());
         let key = ("BACKUP_KEY_SECRET_ID", self.secrets.id(BACKUP_KEY_SECRET));

@@ -93,10 +93,8 @@ struct Door {
 }
 
 async fn pass(door: Door, http: Http, moto: Arc<str>, request: Request) -> Response {
-    let meant = |call: Call| Call {
-        resource: call.resource.replacen(&door.bucket, &door.stands_for, 1),
-        ..call
-    };
+    let meant =
+        |call: Call| Call { resource: call.resource.replacen(&door.bucket, &door.stands_for, 1), ..call };
     match permitted(&door.iam, request, meant).await {
         Ok(request) => answer(http, moto, request).await,
         Err(refused) => refused,

@@ -83,9 +83,9 @@ fn metrics_of(line: &Value) -> Vec<Value> {
                 let name = metric["Name"].as_str()?.to_owned();
                 line.get(&name)?.is_number().then_some(name)
             });
-            found.extend(numbers.map(|name| {
-                json!({"namespace": directive["Namespace"], "name": name, "dimensions": dimensions})
-            }));
+            found.extend(numbers.map(
+                |name| json!({"namespace": directive["Namespace"], "name": name, "dimensions": dimensions}),
+            ));
         }
     }
     found
@@ -110,7 +110,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         evidence.leave_in(folder.path());
 
-        let file = std::fs::read_dir(folder.path()).expect("listed").next().expect("a file").expect("an entry");
+        let file =
+            std::fs::read_dir(folder.path()).expect("listed").next().expect("a file").expect("an entry");
         let left: Value = serde_json::from_slice(&std::fs::read(file.path()).expect("read")).expect("JSON");
         assert_eq!(
             left["used"],

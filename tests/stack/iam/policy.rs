@@ -100,7 +100,9 @@ impl Read {
 /// The one condition that is checked.
 fn prefixes(statement: &Statement) -> Option<Vec<String>> {
     match statement.condition.get("StringLike")?.get("s3:prefix")? {
-        Value::Array(prefixes) => Some(prefixes.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+        Value::Array(prefixes) => {
+            Some(prefixes.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        }
         Value::String(prefix) => Some(vec![prefix.clone()]),
         _ => None,
     }
@@ -171,7 +173,9 @@ mod tests {
         ] {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("a/*", "b/c"), ("a", "ab"), ("s-??????", "s-AbCdE"), ("*b", "abc"), ("", "a")] {
+        for (pattern, text) in
+            [("a/*", "b/c"), ("a", "ab"), ("s-??????", "s-AbCdE"), ("*b", "abc"), ("", "a")]
+        {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
     }
@@ -201,7 +205,8 @@ mod tests {
             let call = call(action, &format!("arn:aws:s3:::{key}"), prefix);
             assert_eq!(policy.permit(&call), None, "{call:?}");
         }
-        let unknown = Policy::read("f", &[statement("Allow", &["s3:GetObject"], &["${Other.Arn}"], None)], &known);
+        let unknown =
+            Policy::read("f", &[statement("Allow", &["s3:GetObject"], &["${Other.Arn}"], None)], &known);
         assert!(unknown.expect_err("nothing stands for it").to_string().contains("Other.Arn"));
     }
 }

@@ -10,10 +10,14 @@ use crate::store_gate::operation;
 /// What a request asks for; `body` is that of DeleteObjects, which names its objects there.
 pub(crate) fn calls_of(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Vec<Call> {
     let path = percent_decode_str(uri.path()).decode_utf8_lossy();
-    let (bucket, key) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
+    let (bucket, key) =
+        path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
     let call = |action: &str, key: &str| {
-        let resource =
-            if key.is_empty() { format!("arn:aws:s3:::{bucket}") } else { format!("arn:aws:s3:::{bucket}/{key}") };
+        let resource = if key.is_empty() {
+            format!("arn:aws:s3:::{bucket}")
+        } else {
+            format!("arn:aws:s3:::{bucket}/{key}")
+        };
         Call { action: format!("s3:{action}"), resource, prefix: None }
     };
     let of_version = |action: &str| match field(uri, "versionId") {
@@ -26,7 +30,9 @@ pub(crate) fn calls_of(method: &Method, uri: &Uri, headers: &HeaderMap, body: &B
             return vec![Call { prefix, ..call("ListBucket", "") }];
         }
         "DeleteObjects" => return keys_of(body).iter().map(|key| call("DeleteObject", key)).collect(),
-        "PutObject" | "UploadPart" if headers.contains_key("x-amz-copy-source") => "PutObject by a copy".to_owned(),
+        "PutObject" | "UploadPart" if headers.contains_key("x-amz-copy-source") => {
+            "PutObject by a copy".to_owned()
+        }
         "PutObject" if headers.keys().any(|name| name.as_str().starts_with("x-amz-object-lock-")) => {
             "PutObjectRetention".to_owned()
         }
@@ -45,7 +51,9 @@ pub(crate) fn calls_of(method: &Method, uri: &Uri, headers: &HeaderMap, body: &B
 
 /// Whether the request is about something of the object (`?acl`, `?tagging`) and not the object.
 fn has_subresource(uri: &Uri) -> bool {
-    let plain = |name: &str| matches!(name, "" | "x-id" | "versionId" | "partNumber") || name.starts_with("response-");
+    let plain = |name: &str| {
+        matches!(name, "" | "x-id" | "versionId" | "partNumber") || name.starts_with("response-")
+    };
     let query = uri.query().unwrap_or_default();
     !query.split('&').map(|field| field.split('=').next().unwrap_or_default()).all(plain)
 }
@@ -110,7 +118,8 @@ mod tests {
         let calls = calls_of(&Method::GET, &uri, &HeaderMap::new(), &Bytes::new());
         assert_eq!(calls[0].prefix.as_deref(), Some("v1/backups/"));
         let body = "<Delete><Object><Key>v1/a</Key></Object><Object><Key>v1/b&amp;c</Key></Object></Delete>";
-        let resources: Vec<_> = asked("POST", "/b?delete", body).into_iter().map(|(_, resource)| resource).collect();
+        let resources: Vec<_> =
+            asked("POST", "/b?delete", body).into_iter().map(|(_, resource)| resource).collect();
         assert_eq!(resources, ["arn:aws:s3:::b/v1/a", "arn:aws:s3:::b/v1/b&c"]);
     }
 }
