@@ -11,7 +11,7 @@ import sys
 from translate import TEMPLATE, parameters_of, resolve, translate
 
 # Branches that are off by default and that tests take: as if the parameter had been given.
-GIVEN = {"RestoreTargetSecretArn": "${RestoreTargetSecretArn}"}
+GIVEN = {"RestoreTargetSecretArn": "${RestoreTargetSecretArn}", "ChatNotifications": "true"}
 
 
 def as_list(one_or_many):

@@ -20,7 +20,7 @@ NOT_IN_TEMPLATE = {
     "STRIPE_API_BASE": "Stripe's address, for the local stack only; unset it is Stripe itself",
     "BACKUP_ENCRYPTION": "switches encryption off, which nobody is to do by a parameter of a deployment",
 }
-VARIABLE = re.compile(r'"((?:DATABASE|STRIPE|BACKUP|RESTORE|RECOUP)_[A-Z0-9_]+|RUST_LOG)"')
+VARIABLE = re.compile(r'"((?:DATABASE|STRIPE|BACKUP|RESTORE|RECOUP|NOTIFY)_[A-Z0-9_]+|RUST_LOG)"')
 
 # Written in two halves, so that this file does not find itself.
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b|\b(to" + r"do|unimple" + r"mented)!\(")

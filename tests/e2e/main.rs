@@ -27,6 +27,7 @@ mod hostile;
 mod http;
 mod keyed;
 mod kills;
+mod notify;
 mod old_refunds;
 mod operators;
 mod order;

@@ -13,7 +13,7 @@ use crate::contract::{Contract, SigningSecrets, put_secrets, resource_of};
 use crate::deployment::Deployment;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::iam::{Denied, Iam};
+use crate::iam::Iam;
 use crate::lambda::{FunctionConfig, Lambda, Reply, front};
 use crate::leash::Sweeper;
 use crate::place;
@@ -347,27 +347,10 @@ impl Stack {
     }
 }
 
-impl Stack {
-    /// A new access key as an instance of this function has: good for what its role allows.
-    pub fn key_of(&self, function: &str) -> AccessKey {
-        self.iam.keys().issue(function)
-    }
-
-    /// The calls of functions that were denied because the role in `infra/template.yaml` does not allow them, since the
-    /// last time. A stack that ends with one that nobody took fails its test.
-    pub fn take_denied(&self) -> Vec<Denied> {
-        self.iam.take_denied()
-    }
-}
-
 impl Drop for Stack {
     fn drop(&mut self) {
         self.lambda.stop();
-        self.iam.evidence().leave();
-        let denied = self.iam.take_denied();
-        if !denied.is_empty() && !std::thread::panicking() {
-            panic!("the role in infra/template.yaml does not allow what a function did: {denied:#?}");
-        }
+        self.iam.end();
     }
 }
 

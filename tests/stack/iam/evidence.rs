@@ -32,7 +32,7 @@ impl Evidence {
 
     /// Looks at a line of a function's log: one in CloudWatch's embedded metric format counts.
     pub(crate) fn logged(&self, line: &str) {
-        if line.starts_with("{\"_aws\"")
+        if line.contains("\"_aws\"")
             && let Ok(line) = serde_json::from_str(line)
         {
             self.seen().metrics.extend(metrics_of(&line).iter().map(Value::to_string));

@@ -21,6 +21,7 @@ pub(crate) use self::keys::KeyRing;
 use self::policy::Policy;
 pub use self::policy::{Call, ENFORCED};
 pub(crate) use self::s3_calls::calls_of;
+use crate::Stack;
 use crate::deployment::Deployment;
 use crate::error::Result;
 use crate::s3::AccessKey;
@@ -105,9 +106,30 @@ impl Iam {
         Ok(())
     }
 
-    /// What was denied since the last call: a test that means it takes it.
-    pub(crate) fn take_denied(&self) -> Vec<Denied> {
+    /// Leaves its evidence, and fails the test where something was denied that nobody took.
+    pub(crate) fn end(&self) {
+        self.evidence().leave();
+        let denied = self.take_denied();
+        if !denied.is_empty() && !std::thread::panicking() {
+            panic!("the role in infra/template.yaml does not allow what a function did: {denied:#?}");
+        }
+    }
+
+    fn take_denied(&self) -> Vec<Denied> {
         std::mem::take(&mut *self.inner.denied.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Stack {
+    /// A new access key as an instance of this function has: good for what its role allows.
+    pub fn key_of(&self, function: &str) -> AccessKey {
+        self.iam.keys().issue(function)
+    }
+
+    /// The calls of functions that were denied because the role in `infra/template.yaml` does not allow them, since the
+    /// last time. A stack that ends with one that nobody took fails its test.
+    pub fn take_denied(&self) -> Vec<Denied> {
+        self.iam.take_denied()
     }
 }
 
