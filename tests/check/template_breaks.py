@@ -82,7 +82,7 @@ BREAKS = [
     ('"BackupAgeSeconds"', '"BackupAge"'),
     ('"x":12,"y":10', '"x":10,"y":10'),
     # Doors that were not there.
-    ("  DeadLetters:\n    Type: AWS::SQS::Queue\n", "  Url:\n    Type: AWS::Lambda::Url\n    Properties: {AuthType: NONE, TargetFunctionArn: !Ref Backup}\n  DeadLetters:\n    Type: AWS::SQS::Queue\n"),
+    ("  DeadLetters:\n", "  Url:\n    Type: AWS::Lambda::Url\n    Properties: {AuthType: NONE, TargetFunctionArn: !Ref Backup}\n  DeadLetters:\n"),
     ("      Principal: events.amazonaws.com", '      Principal: "*"'),
     ("      Endpoint: !Ref AlarmEmail", "      Endpoint: !Ref MetricsNamespace"),
     # The chat.
