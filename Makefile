@@ -41,9 +41,12 @@ check: setup ## what has to hold before the tests: format, lints, docs, licences
 	$(PYTHON) tests/check/tidy.py
 	SAM_CLI_TELEMETRY=0 .venv/bin/sam validate --lint --template infra/template.yaml --region eu-central-1
 	$(PYTHON) tests/check/translate.py target/check/template.json
-	.venv/bin/cfn-lint infra/template.yaml target/check/template.json
+	.venv/bin/cfn-lint infra/template.yaml infra/aurora.yaml target/check/template.json
 	$(PYTHON) tests/check/template.py
 	$(PYTHON) tests/check/template.py --breaks
+	$(PYTHON) tests/check/aurora.py
+	$(PYTHON) tests/check/aurora.py --breaks
+	$(PYTHON) tests/check/cost.py
 
 # Its own folder: what it needs of AWS's libraries is not what the AWS CLI needs. It takes minutes to install, which is
 # why `make check` leaves it out; the public CI runs it (.github/workflows).
