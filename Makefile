@@ -58,6 +58,10 @@ guard: setup ## checkov's rules over the templates; each exception stands beside
 	PYTHONPATH=$(CHECKOV) $(PYTHON) -m checkov.main --framework cloudformation --skip-download --compact --quiet \
 		--directory infra
 
+package: setup ## one zip for each function with its SHA-256, into target/package
+	cargo build --locked --release $$($(PYTHON) tests/check/package.py --functions | sed 's/^/--bin /')
+	$(PYTHON) tests/check/package.py "$${CARGO_TARGET_DIR:-target}/release" target/package
+
 fmt: ## format the Rust code
 	cargo fmt --all
 

@@ -31,6 +31,7 @@ mod notify;
 mod old_refunds;
 mod operators;
 mod order;
+mod package;
 mod permissions;
 mod pooler;
 mod promote_compare;
