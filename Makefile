@@ -44,6 +44,7 @@ check: setup ## what has to hold before the tests: format, lints, docs, licences
 	.venv/bin/cfn-lint infra/template.yaml infra/aurora.yaml target/check/template.json
 	$(PYTHON) tests/check/template.py
 	$(PYTHON) tests/check/template.py --breaks
+	$(PYTHON) tests/check/parameters.py
 	$(PYTHON) tests/check/aurora.py
 	$(PYTHON) tests/check/aurora.py --breaks
 	$(PYTHON) tests/check/cost.py

@@ -439,6 +439,9 @@ def faults(text):
     for name, parameter in template["Parameters"].items():
         if parameter.get("NoEcho"):
             found.append(f"parameter {name}: a secret passes through CloudFormation")
+    for name in VARIABLES:
+        if template["Outputs"].get(f"{name}Function", {}).get("Value") != {"Ref": name}:
+            found.append(f"no output {name}Function names the function")
     for title, overrides in [("plain", PLAIN), ("full", FULL)]:
         resources = resolve(template, overrides)
         for check in CHECKS:

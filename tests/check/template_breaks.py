@@ -77,6 +77,7 @@ BREAKS = [
     ("MetricName: ApproximateNumberOfMessagesVisible", "MetricName: NumberOfMessagesSent"),
     ("              Dimensions: [{Name: FunctionName, Value: !Ref Restore}]", "              Dimensions: [{Name: FunctionName, Value: !Ref Backup}]"),
     ('RUNBOOK, "Events failed"', 'RUNBOOK, "Events that failed"'),
+    ("  VerifyFunction:\n    Value: !Ref Verify", "  VerifyFunction:\n    Value: !Ref Backup"),
     # The dashboard.
     ('"${EventsDead.Arn}",\n', ""),
     ('"BackupAgeSeconds"', '"BackupAge"'),
