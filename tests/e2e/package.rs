@@ -37,7 +37,10 @@ async fn each_function_is_a_zip_with_its_sum_that_runs_on_al2023_and_holds_no_se
     for name in deployment.functions.keys() {
         let zip = read(one.path(), &format!("{name}.zip"));
         assert_eq!(zip, read(other.path(), &format!("{name}.zip")), "{name}: the same binary, other bytes");
-        assert!(sums.contains(&format!("{}  {name}.zip", hex::encode(Sha256::digest(&zip)))), "{name}: {sums}");
+        assert!(
+            sums.contains(&format!("{}  {name}.zip", hex::encode(Sha256::digest(&zip)))),
+            "{name}: {sums}"
+        );
         let unpacked = tempfile::tempdir().unwrap();
         let unzip = "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])";
         let done = Command::new(place::venv_program("python").unwrap())
@@ -46,7 +49,8 @@ async fn each_function_is_a_zip_with_its_sum_that_runs_on_al2023_and_holds_no_se
             .arg(unpacked.path())
             .status();
         assert!(done.await.unwrap().success());
-        let names: Vec<_> = std::fs::read_dir(unpacked.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            std::fs::read_dir(unpacked.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(names, ["bootstrap"], "{name}");
         assert_eq!(read(unpacked.path(), "bootstrap"), read(built, name), "{name}");
     }
