@@ -11,7 +11,12 @@ import sys
 from translate import TEMPLATE, parameters_of, resolve, translate
 
 # Branches that are off by default and that tests take: as if the parameter had been given.
-GIVEN = {"RestoreTargetSecretArn": "${RestoreTargetSecretArn}", "ChatNotifications": "true"}
+GIVEN = {
+    "RestoreTargetSecretArn": "${RestoreTargetSecretArn}",
+    "ChatNotifications": "true",
+    # So that what no door can check is named.
+    "BackupKmsKeyArn": "${BackupKmsKeyArn}",
+}
 
 
 def as_list(one_or_many):
