@@ -1,6 +1,7 @@
 //! Configuration from environment variables, with every fault reported at once.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -11,6 +12,8 @@ use crate::failure::Failure;
 pub struct Env {
     variables: HashMap<String, String>,
     faults: Vec<String>,
+    /// The names that were asked for, set or not.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 impl Env {
@@ -24,7 +27,7 @@ impl Env {
 
     /// An environment from any list of names and values, for tests.
     pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { variables: variables.into_iter().collect(), faults: Vec::new() }
+        Self { variables: variables.into_iter().collect(), faults: Vec::new(), asked: RefCell::default() }
     }
 
     /// A variable that must be set and not be empty. Where it is missing the fault is noted and an empty
@@ -41,6 +44,7 @@ impl Env {
 
     /// A variable that may be absent; an empty one counts as absent.
     pub fn optional(&self, name: &str) -> Option<String> {
+        self.asked.borrow_mut().insert(name.to_owned());
         self.variables
             .get(name)
             .map(|value| value.trim())
@@ -79,11 +83,13 @@ impl Env {
         self.faults.push(message.into());
     }
 
-    /// Ends reading.
+    /// Ends reading. At the level `debug` it says which variables the function reads: what a deployment may set.
     ///
     /// # Errors
     /// `ConfigurationInvalid`, naming every variable that is missing or cannot be read.
     pub fn finish(self) -> Result<(), Failure> {
+        let asked: Vec<String> = self.asked.into_inner().into_iter().collect();
+        tracing::debug!(variables = asked.join(" "), "environment read");
         if self.faults.is_empty() {
             return Ok(());
         }

@@ -8,6 +8,8 @@
 //! | backup key | `{"identities":["AGE-SECRET-KEY-1…"]}`, newest first; old ones stay so that old backups stay readable |
 //! | backup recipients | `{"recipients":["age1…"],"retired":["age1…"]}`, public keys alone: what the backup key's rotation has made of those in the environment |
 //!
+//! | chat | `{"url":"https://…"}`, a chat's incoming webhook; empty where there is none |
+//!
 //! A value that is not as expected is an error that names the secret and the field, never its content.
 
 mod cached;
@@ -265,6 +267,31 @@ pub async fn backup_recipients(store: &impl SecretStore, id: &str) -> Result<Bac
     parse(id, &secret, r#"{"recipients":["age1…"],"retired":[]}"#)
 }
 
+/// Reads the address of a chat's incoming webhook; `None` where the secret has none.
+///
+/// # Errors
+/// `SecretMissing`, `SecretUnavailable`, `SecretInvalid`.
+pub async fn chat_url(store: &impl SecretStore, id: &str) -> Result<Option<SecretString>, Failure> {
+    #[derive(Deserialize)]
+    struct Chat {
+        url: SecretString,
+    }
+    let secret = store.current(id).await?;
+    let Chat { url } = parse(id, &secret, r#"{"url":"https://…"}"#)?;
+    let text = url.expose_secret();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address: Option<http::Uri> = text.parse().ok();
+    let usable = address.is_some_and(|address| match (address.scheme_str(), address.host()) {
+        (Some("https"), Some(_)) => true,
+        // What is said there does not leave the machine.
+        (Some("http"), Some(host)) => host == "127.0.0.1",
+        _ => false,
+    });
+    if usable { Ok(Some(url)) } else { Err(invalid(id, "url is not an address with https")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,6 +322,13 @@ mod tests {
         assert!(failure.to_string().contains("shop/db") && !failure.to_string().contains("hunter2"));
         let failure = stripe_api_key(&One(r#"{"api_key":"pk_live_hunter2"}"#), "k").await.expect_err("wrong");
         assert!(!failure.to_string().contains("hunter2"));
+        for url in ["http://chat.example/hunter2", "hunter2", "https://"] {
+            let secret: &'static str = Box::leak(format!(r#"{{"url":"{url}"}}"#).into_boxed_str());
+            let failure = chat_url(&One(secret), "chat").await.expect_err(url);
+            assert_eq!(failure.error_type(), "SecretInvalid");
+            assert!(!failure.to_string().contains("hunter2"), "{failure}");
+        }
+        assert!(chat_url(&One(r#"{"url":""}"#), "chat").await.expect("empty").is_none());
         assert!(signing_secrets(&One(r#"{"endpoints":{}}"#), "s").await.is_err());
         assert!(signing_secrets(&One(r#"{"endpoints":{"platform":{"current":""}}}"#), "s").await.is_err());
     }

@@ -149,7 +149,8 @@ impl Bench {
         stack.stripe.pause_deliveries();
         let mut config = None;
         stack.lambda.configure("reconcile", |current| config = Some(current.clone()))?;
-        let config = config.ok_or("the stack has no reconcile")?;
+        let mut config = config.ok_or("the stack has no reconcile")?;
+        config.environment.extend(stack.access_key.variables());
         Ok(Bench { stack, binary: config.binary, environment: config.environment, objects: 0 })
     }
 

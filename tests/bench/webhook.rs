@@ -96,7 +96,8 @@ impl Bench {
         let mix = Mix::from_sales(&stack.stripe)?;
         let mut config = None;
         stack.lambda.configure("webhook", |current| config = Some(current.clone()))?;
-        let config = config.ok_or("the stack has no webhook")?;
+        let mut config = config.ok_or("the stack has no webhook")?;
+        config.environment.extend(stack.access_key.variables());
         let pool = PgPool::connect(&stack.database_url).await?;
         Ok(Bench { effort, stack, pool, binary: config.binary, environment: config.environment, mix })
     }

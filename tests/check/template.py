@@ -8,12 +8,14 @@ import json
 import re
 import sys
 
+from template_watch import check_watch
 from translate import TEMPLATE, resolve, translate
 
 # Two deployments that between them take every branch of every condition.
 PLAIN = {}
 FULL = {
     "AlarmEmail": "a@example.com",
+    "ChatNotifications": "true",
     "DatabaseSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf",
     "BackupKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/k",
     "BackupLockDays": 30,
@@ -56,7 +58,17 @@ VARIABLES = {
         "STRIPE_ACCOUNTS", "STRIPE_WEBHOOK_URL", "ROTATION_OVERLAP_HOURS", "ROTATION_SETTLE_SECONDS",
         "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
+    "Notify": {"RUST_LOG", "NOTIFY_WEBHOOK_SECRET_ID"},
 }
+
+
+def functions_of(full):
+    """The functions of a deployment: the chat's is there when it is wanted."""
+    return [name for name in VARIABLES if full or name != "Notify"]
+
+
+# Time limits in seconds: Lambda's own, save where somebody waits.
+TIMEOUTS = {"Webhook": 29, "Notify": 60}
 
 # Name of the schedule -> (function, what it is called with).
 SCHEDULES = {
@@ -149,6 +161,7 @@ def policies(full):
             *reading,
             failed,
             *key("kms:Decrypt"),
+            *([allow("lambda:InvokeFunction", "Notify.Arn")] if full else []),
         ],
         "Restore": [
             log("Restore"),
@@ -176,6 +189,7 @@ def policies(full):
             *([allow("secretsmanager:DescribeSecret secretsmanager:GetSecretValue", "DatabaseAdminSecretArn")] if full else []),
             failed,
         ],
+        "Notify": [log("Notify"), secrets("ChatSecret"), failed],
     }
 
 
@@ -195,7 +209,7 @@ def as_text(statement):
 
 def check_policies(resources, full, fault):
     wanted = policies(full)
-    for name in VARIABLES:
+    for name in functions_of(full):
         properties = resources[name]["Properties"]
         if properties["Role"] != f"{name}Role.Arn":
             fault(f"{name}: its role is {properties['Role']}, and should be its own, {name}Role")
@@ -236,14 +250,18 @@ def check_policies(resources, full, fault):
 
 def check_functions(resources, full, fault):
     functions = {n for n, r in resources.items() if r["Type"] == "AWS::Lambda::Function"}
-    if functions != set(VARIABLES):
-        fault(f"functions are {sorted(functions)}, and should be {sorted(VARIABLES)}")
+    if functions != set(functions_of(full)):
+        fault(f"functions are {sorted(functions)}, and should be {sorted(functions_of(full))}")
     for name in sorted(functions & set(VARIABLES)):
         properties = resources[name]["Properties"]
         variables = properties["Environment"]["Variables"]
         if set(variables) != VARIABLES[name]:
             fault(f"{name}: variables differ from the contract: {sorted(set(variables) ^ VARIABLES[name])}")
+        role = resources.get(f"{name}Role", {}).get("Properties", {"Policies": []})
+        readable = {target for s in statements(role) for target in as_list(s["Resource"])}
         for variable, value in variables.items():
+            if variable.endswith("_SECRET_ID") and value != "none" and value not in readable:
+                fault(f"{name}: {variable} is {value}, which its role may not read")
             # A reference is a bare name here; what is written out could be a secret.
             if value not in PUBLIC and value not in SECRETS:
                 fault(f"{name}: {variable} is {value!r}, which is neither a secret's name nor public")
@@ -257,8 +275,8 @@ def check_functions(resources, full, fault):
             fault(f"{name}: writes to a log group that is not its own")
         if ("VpcConfig" in properties) != full:
             fault(f"{name}: VpcConfig does not follow the parameter")
-        if name != "Webhook" and properties["Timeout"] != 900:
-            fault(f"{name}: time limit {properties['Timeout']} s, and should be 900")
+        if properties["Timeout"] != TIMEOUTS.get(name, 900):
+            fault(f"{name}: time limit {properties['Timeout']} s, and should be {TIMEOUTS.get(name, 900)}")
     for name, resource in resources.items():
         if resource["Type"] == "AWS::Logs::LogGroup" and not resource["Properties"].get("RetentionInDays"):
             fault(f"{name}: keeps logs for ever")
@@ -266,7 +284,7 @@ def check_functions(resources, full, fault):
 
 SECRETS = {
     "DatabaseSecret", "DatabaseSecretArn", "DatabaseAdminSecretArn", "PoolerSecretArn", "StripeWebhookSecret", "StripeApiSecret",
-    "BackupKeySecret", "BackupRecipientsSecret",
+    "BackupKeySecret", "BackupRecipientsSecret", "ChatSecret",
 }
 # Secrets that a stack may do without.
 WITHOUT = {("DATABASE_ADMIN_SECRET_ID", "none"), ("DATABASE_POOLER_SECRET_ID", "none")}
@@ -312,9 +330,6 @@ def check_event_bus(resources, full, fault):
         permission = resources.get(f"{name}Permission", {}).get("Properties", {})
         if (permission.get("Principal"), permission.get("SourceArn")) != ("events.amazonaws.com", f"{name}.Arn"):
             fault(f"{name}Permission: not for this rule alone: {permission}")
-    failure = resources.get("WebhookEventInvokeConfig", {}).get("Properties", {}).get("DestinationConfig")
-    if failure != {"OnFailure": {"Destination": "DeadLetters.Arn"}}:
-        fault("Webhook: an event of the bus that it fails at is lost")
 
 
 def check_schedules(resources, full, fault):
@@ -332,9 +347,6 @@ def check_schedules(resources, full, fault):
             fault(f"{name}: a run that can't be delivered is lost")
         if schedule.get("ScheduleExpressionTimezone") != "ScheduleTimeZone":
             fault(f"{name}: not in the chosen time zone")
-        failure = resources.get(f"{function}EventInvokeConfig", {}).get("Properties", {}).get("DestinationConfig")
-        if failure != {"OnFailure": {"Destination": "DeadLetters.Arn"}}:
-            fault(f"{name}: a run that {function} fails at is lost")
     role = resources["ScheduleRole"]["Properties"]
     may = {as_text(s) for s in statements(role)}
     targets = list({f"{function}.Arn" for function, _ in SCHEDULES.values()})
@@ -423,35 +435,43 @@ def check_rotation(resources, full, fault):
         fault(f"RotatePermission: lets {caller} call")
 
 
-def check_alarms(resources, full, fault):
-    alarms = {n: r["Properties"] for n, r in resources.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
-    for name, alarm in alarms.items():
-        if alarm.get("AlarmActions") != ["AlarmTopic"]:
-            fault(f"{name}: tells no one")
-    watched = {
-        (a.get("MetricName"), d["Value"]) for a in alarms.values() for d in a.get("Dimensions", [])
-    }
-    wanted = {("Errors", name) for name in VARIABLES}
-    wanted |= {(f"{scope}Drift", "reconcile") for scope in ("Objects", "Balance", "Endpoint")}
-    wanted |= {("RotationsFailed", "rotate")}
-    wanted |= {("Throttles", "Webhook"), ("5xx", "Api")}
-    wanted |= {("ApproximateNumberOfMessagesVisible", "DeadLetters.QueueName")}
-    for metric, of in sorted(wanted - watched):
-        fault(f"no alarm on {metric} of {of}")
-    for name, counted, hours in [
-        ("BackupMissing", {("FullBackups", "backup")}, 26),
-        ("PaymentsBackupMissing", {("PaymentsBackups", "backup")}, 2),
-        ("ChangesMissing", {("ChangesExports", "backup")}, 0.25),
-        ("VerifyMissing", {("Invocations", "Verify"), ("Errors", "Verify")}, 26),
-    ]:
-        alarm = alarms.get(name, {})
-        stats = [m["MetricStat"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
-        found = {(s["Metric"]["MetricName"], s["Metric"]["Dimensions"][0]["Value"]) for s in stats}
-        seconds = {s["Period"] * alarm["EvaluationPeriods"] for s in stats}
-        if (alarm.get("TreatMissingData"), found, seconds) != ("breaching", counted, {hours * 3600}):
-            fault(f"{name}: {hours} hours without a run do not alarm")
-    if ("AlarmMail" in resources) != full:
-        fault("AlarmMail: does not follow the parameter")
+def check_open_doors(resources, full, fault):
+    """Nobody gets in but through the gateway, the schedules and what AWS itself hands on."""
+    for name, resource in resources.items():
+        properties = resource.get("Properties", {})
+        if resource["Type"] == "AWS::Lambda::Url":
+            fault(f"{name}: a function can be called by anyone who has its address")
+        if resource["Type"] == "AWS::Lambda::Permission":
+            known = {"apigateway.amazonaws.com", "events.amazonaws.com", "sns.amazonaws.com"}
+            if properties.get("Principal") == "secretsmanager.amazonaws.com" and "SourceAccount" in properties:
+                continue  # check_rotation
+            if properties.get("Principal") not in known or "SourceArn" not in properties:
+                fault(f"{name}: lets {properties.get('Principal')} call a function, from anywhere")
+        if resource["Type"] in ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::SecretsManager::ResourcePolicy"):
+            fault(f"{name}: opens what only the roles of this stack have to reach")
+    chats = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::SNS::Subscription"]
+    for subscription in chats:
+        wanted = {"email": "AlarmEmail", "lambda": "Notify.Arn"}
+        if wanted.get(subscription["Protocol"]) != subscription["Endpoint"]:
+            fault(f"alarms go to {subscription['Endpoint']}")
+    if len(chats) != (2 if full else 0):
+        fault("the topic of alarms has other subscribers than the mail and the chat")
+
+
+def check_failures(resources, full, fault):
+    """What a function fails at for good is kept, whoever calls it and does not wait."""
+    for name in functions_of(full):
+        if name == "Restore":
+            continue  # operators call it, and wait
+        config = resources.get(f"{name}EventInvokeConfig", {}).get("Properties", {})
+        destinations = config.get("DestinationConfig", {})
+        if destinations.get("OnFailure") != {"Destination": "DeadLetters.Arn"}:
+            fault(f"{name}: what it fails at for good is lost")
+        handed_on = {"Destination": "Notify.Arn"} if full and name == "Verify" else None
+        if destinations.get("OnSuccess") != handed_on:
+            fault(f"{name}: what it does well goes to {destinations.get('OnSuccess')}")
+    if full and resources["Notify"]["Properties"].get("ReservedConcurrentExecutions") != 1:
+        fault("Notify: two instances would tell one incident twice")
 
 
 CHECKS = [
@@ -463,7 +483,9 @@ CHECKS = [
     check_bucket,
     check_secrets,
     check_rotation,
-    check_alarms,
+    check_open_doors,
+    check_failures,
+    check_watch,
 ]
 
 
@@ -474,6 +496,9 @@ def faults(text):
     for name, parameter in template["Parameters"].items():
         if parameter.get("NoEcho"):
             found.append(f"parameter {name}: a secret passes through CloudFormation")
+    for name in VARIABLES:
+        if template["Outputs"].get(f"{name}Function", {}).get("Value") != {"Ref": name}:
+            found.append(f"no output {name}Function names the function")
     for title, overrides in [("plain", PLAIN), ("full", FULL)]:
         resources = resolve(template, overrides)
         for check in CHECKS:

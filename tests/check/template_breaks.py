@@ -1,6 +1,7 @@
 """Ways to break infra/template.yaml, one replacement each, that tests/check/template.py has to find."""
 
 BREAKS = [
+    ("            - HasPooler\n            - !Ref PoolerSecretArn\n", "            - HasPooler\n            - !Ref DatabaseSecretArn\n"),
     # Policies: more than is called, less than is called, wildcards, someone else's secret.
     ("Action: [s3:PutObject, s3:AbortMultipartUpload]", "Action: [s3:PutObject, s3:GetObject]"),
     ("Action: [s3:PutObject, s3:AbortMultipartUpload]", "Action: s3:PutObject"),
@@ -75,6 +76,32 @@ BREAKS = [
     ("MetricName: Throttles", "MetricName: Duration"),
     ("MetricName: FullBackups", "MetricName: PaymentsBackups"),
     ("            Period: 900\n", "            Period: 3600\n"),
+    ("MetricName: EventsDead", "MetricName: EventsFailed"),
+    ("MetricName: EventsDrift", "MetricName: ObjectsDrift"),
+    ("MetricName: BackupsLate", "MetricName: Failing"),
+    ("MetricName: DrillsFailed", "MetricName: DrillSeconds"),
+    ("MetricName: DrillAgeSeconds", "MetricName: DrillSeconds"),
+    ("MetricName: Latency", "MetricName: Received"),
+    ("MetricName: 5xx", "MetricName: 4xx"),
+    ("MetricName: ApproximateNumberOfMessagesVisible", "MetricName: NumberOfMessagesSent"),
+    ("              Dimensions: [{Name: FunctionName, Value: !Ref Restore}]", "              Dimensions: [{Name: FunctionName, Value: !Ref Backup}]"),
+    ('RUNBOOK, "Events failed"', 'RUNBOOK, "Events that failed"'),
+    ("  VerifyFunction:\n    Value: !Ref Verify", "  VerifyFunction:\n    Value: !Ref Backup"),
+    # The dashboard.
+    ('"${EventsDead.Arn}",\n', ""),
+    ('"BackupAgeSeconds"', '"BackupAge"'),
+    ('"x":12,"y":10', '"x":10,"y":10'),
+    # Doors that were not there.
+    ("  DeadLetters:\n", "  Url:\n    Type: AWS::Lambda::Url\n    Properties: {AuthType: NONE, TargetFunctionArn: !Ref Backup}\n  DeadLetters:\n"),
+    ("      Principal: events.amazonaws.com", '      Principal: "*"'),
+    ("      Endpoint: !Ref AlarmEmail", "      Endpoint: !Ref MetricsNamespace"),
+    # The chat.
+    ("NOTIFY_WEBHOOK_SECRET_ID: !Ref ChatSecret", "NOTIFY_WEBHOOK_SECRET_ID: https://hooks.slack.com/services/T0/B0/x"),
+    ("Resource: !Ref ChatSecret", "Resource: !Ref StripeApiSecret"),
+    ("OnSuccess: !If [HasChat, {Destination: !GetAtt Notify.Arn}, !Ref AWS::NoValue]", "OnSuccess: {Destination: !GetAtt Backup.Arn}"),
+    ("!If [ReservesConcurrency, 1, !Ref AWS::NoValue]", "!If [ReservesConcurrency, 5, !Ref AWS::NoValue]"),
+    ("      Timeout: 60\n", "      Timeout: 6\n"),
+    ("OnFailure: {Destination: !GetAtt DeadLetters.Arn}", "OnFailure: {Destination: !GetAtt AlarmTopic}"),
 ]
 
 

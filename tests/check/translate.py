@@ -35,12 +35,18 @@ def translate(text):
     return transform(template, {}, NoManagedPolicies())
 
 
-def resolve(template, overrides):
+def parameters_of(template, overrides):
+    """The parameters' values in a deployment that gives only these; None where one has to be given and is not."""
+    return {name: p.get("Default") for name, p in template["Parameters"].items()} | overrides
+
+
+def resolve(template, overrides, reference=lambda kind, operand: operand):
     """What CloudFormation would create: {logical id: resource} with conditions decided for these parameters.
 
-    References become short text: a Ref its name, GetAtt "Name.Attribute", Sub its pattern.
+    `reference` says what stands for a reference, by its kind ("Ref", "Fn::GetAtt" or "Fn::Sub"). By default
+    references become short text: a Ref its name, GetAtt "Name.Attribute", Sub its pattern.
     """
-    parameters = {name: p.get("Default") for name, p in template["Parameters"].items()} | overrides
+    parameters = parameters_of(template, overrides)
 
     def decide(condition):
         ((operator, operands),) = condition.items()
@@ -75,11 +81,11 @@ def resolve(template, overrides):
         if len(node) == 1:
             ((key, operand),) = node.items()
             if key == "Ref":
-                return no_value if operand == "AWS::NoValue" else operand
+                return no_value if operand == "AWS::NoValue" else reference(key, operand)
             if key == "Fn::GetAtt":
-                return operand if isinstance(operand, str) else ".".join(operand)
+                return reference(key, operand if isinstance(operand, str) else ".".join(operand))
             if key == "Fn::Sub" and isinstance(operand, str):
-                return operand
+                return reference(key, operand)
             if key == "Fn::If":
                 name, yes, no = operand
                 return settle(yes if conditions[name] else no)

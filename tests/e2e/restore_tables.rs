@@ -204,7 +204,7 @@ async fn where_databases_may_not_be_created_another_server_takes_the_copy() {
     assert!(message.contains("target_secret"), "{message}");
 
     let other = Postgres::start(PostgresOptions::default()).await.unwrap();
-    let secret = stack.secrets.put("other", &json!({"url": other.url()})).await.unwrap();
+    let secret = stack.secrets.put("restore-target", &json!({"url": other.url()})).await.unwrap();
     let look = succeed(&stack, "restore", request(Some(&secret), true)).await;
     assert_eq!(look["status"], "possible", "{look}");
     let restored = succeed(&stack, "restore", request(Some(&secret), false)).await;

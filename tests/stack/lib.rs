@@ -8,9 +8,11 @@
 #![recursion_limit = "512"]
 
 mod contract;
+pub mod deployment;
 pub mod engine;
 pub mod error;
 pub mod gate;
+pub mod iam;
 pub mod lambda;
 pub mod leash;
 pub mod place;

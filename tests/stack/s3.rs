@@ -1,6 +1,7 @@
 //! S3: `s3s` over a directory, in this process, driven by the real AWS SDK.
 //!
-//! It checks signatures and checksums and knows conditional puts; it has no versions, locks or lifecycle rules.
+//! It checks signatures and checksums and knows conditional puts; it has no versions, locks or lifecycle rules. Who may do
+//! what is [`crate::iam`]'s.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -18,13 +19,14 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
-use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use tokio::runtime::Handle;
 
 use crate::engine::serve;
 use crate::error::{Error, Result};
+use crate::iam::{Call, Iam, calls_of, key_id};
+use crate::store_gate::operation;
 
 /// Region of everything in the stack.
 pub const REGION: &str = "eu-central-1";
@@ -39,6 +41,22 @@ pub struct AccessKey {
 }
 
 impl AccessKey {
+    /// A new one. AWS's begin with `AKIA` where they stay and with `ASIA` where they are an instance's.
+    pub(crate) fn generate(kind: &str) -> AccessKey {
+        AccessKey {
+            id: format!("{kind}STACK{:011X}", rand::random::<u64>() >> 20),
+            secret: format!("{:040x}", rand::random::<u128>()),
+        }
+    }
+
+    /// The variables that AWS's clients read it from.
+    pub fn variables(&self) -> [(String, String); 2] {
+        [
+            ("AWS_ACCESS_KEY_ID".to_owned(), self.id.clone()),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), self.secret.clone()),
+        ]
+    }
+
     pub(crate) fn sdk(&self) -> Credentials {
         Credentials::new(&self.id, &self.secret, None, None, "stack")
     }
@@ -66,18 +84,24 @@ pub struct S3 {
 
 impl S3 {
     /// Serves `root` on a free loopback port and creates `bucket`.
-    pub(crate) async fn start(handle: &Handle, root: &Path, key: &AccessKey, bucket: &str) -> Result<S3> {
+    pub(crate) async fn start(
+        handle: &Handle,
+        root: &Path,
+        key: &AccessKey,
+        bucket: &str,
+        iam: &Iam,
+    ) -> Result<S3> {
         let files = FileSystem::new(root).map_err(|error| {
             Error::failed(format!("open the S3 directory {}", root.display()), &format!("{error:?}"))
         })?;
         let mut builder = S3ServiceBuilder::new(files);
-        builder.set_auth(SimpleAuth::from_single(key.id.clone(), key.secret.clone()));
-        let service = builder.build();
+        builder.set_auth(iam.keys().clone());
+        let door = Door { service: builder.build(), root: root.to_owned(), iam: iam.clone() };
         let reads: Arc<Mutex<Vec<String>>> = Arc::default();
         let noted = Arc::clone(&reads);
         let router = Router::new().fallback(move |request: Request| {
             note_read(&noted, &request);
-            answer(service.clone(), request)
+            answer(door.clone(), request)
         });
         let address: SocketAddr = serve(handle, router, std::future::pending())?;
         let endpoint = format!("http://{address}");
@@ -235,10 +259,59 @@ async fn with_plain_names(response: Response) -> Response {
     Response::from_parts(parts, Body::from(text))
 }
 
-async fn answer(service: S3Service, request: Request) -> Response {
+/// What every request passes.
+#[derive(Clone)]
+struct Door {
+    service: S3Service,
+    root: PathBuf,
+    iam: Iam,
+}
+
+async fn answer(door: Door, request: Request) -> Response {
+    let request = match checked(&door, request).await {
+        Ok(request) => request,
+        Err(refused) => return refused,
+    };
     let is_encoded_list = request.uri().query().is_some_and(|query| query.contains("encoding-type=url"));
-    let response = serve_request(service, request).await;
+    let response = serve_request(door.service, request).await;
     if is_encoded_list { with_plain_names(response).await } else { response }
+}
+
+/// The request, where its sender may make it.
+async fn checked(door: &Door, request: Request) -> Result<Request, Response> {
+    let bucket = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
+    // Of a bucket that there is not S3 says so to everyone.
+    if !door.root.join(bucket).is_dir() {
+        return Ok(request);
+    }
+    permitted(&door.iam, request, |call| call).await
+}
+
+/// The same of any store; `meant` says which resource the template calls what the request names.
+pub(crate) async fn permitted(
+    iam: &Iam,
+    request: Request,
+    meant: impl Fn(Call) -> Call,
+) -> Result<Request, Response> {
+    let (parts, mut body) = request.into_parts();
+    let mut named = Bytes::new();
+    if operation(&parts.method, &parts.uri) == "DeleteObjects" {
+        named = axum::body::to_bytes(body, usize::MAX)
+            .await
+            .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())?;
+        body = Body::from(named.clone());
+    }
+    let calls = calls_of(&parts.method, &parts.uri, &parts.headers, &named).into_iter().map(meant);
+    match iam.permit(key_id(&parts.headers), &calls.collect::<Vec<_>>()) {
+        Ok(()) => Ok(Request::from_parts(parts, body)),
+        Err(denied) => {
+            // A store reads what it is sent before it refuses it.
+            let _ = axum::body::to_bytes(body, usize::MAX).await;
+            let message = denied.to_string().replace('"', "&quot;");
+            let error = format!("<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>");
+            Err((StatusCode::FORBIDDEN, error).into_response())
+        }
+    }
 }
 
 async fn serve_request(service: S3Service, request: Request) -> Response {

@@ -1,4 +1,5 @@
-//! Secrets Manager: `moto_server` from `.venv`, one for the whole process, each stack under a prefix of its own.
+//! Secrets Manager: `moto_server` from `.venv`, one for the whole process, each stack under a prefix of its own and behind
+//! a door of its own, where [`crate::iam`] says who may do what.
 
 use std::io::{BufRead, BufReader};
 use std::process::{ChildStderr, Stdio};
@@ -8,11 +9,16 @@ use std::time::Duration;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Region};
 use serde_json::Value;
+use tokio::runtime::Handle;
 
+use self::door::Door;
 use crate::error::{Error, Result};
+use crate::iam::Iam;
 use crate::leash::{EndSignal, Leash, Process};
 use crate::place;
 use crate::s3::{AccessKey, REGION};
+
+mod door;
 
 /// Python on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -31,6 +37,7 @@ struct Moto {
 #[derive(Debug, Clone)]
 pub struct Secrets {
     moto: Arc<Moto>,
+    door: String,
     prefix: String,
     client: Client,
 }
@@ -54,11 +61,27 @@ impl Secrets {
             .credentials_provider(key.sdk())
             .endpoint_url(&moto.endpoint)
             .build();
-        Ok(Secrets { moto, prefix: prefix.to_owned(), client: Client::from_conf(config) })
+        Ok(Secrets {
+            door: moto.endpoint.clone(),
+            moto,
+            prefix: prefix.to_owned(),
+            client: Client::from_conf(config),
+        })
+    }
+
+    /// From now on everybody comes through a door at which `iam` says who may do what.
+    pub(crate) fn put_behind_a_door(&mut self, handle: &Handle, iam: &Iam) -> Result<()> {
+        self.door = Door::before(handle, &self.moto.endpoint, iam)?;
+        Ok(())
     }
 
     /// Base URL, for `--endpoint-url` and `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
     pub fn endpoint(&self) -> &str {
+        &self.door
+    }
+
+    /// The server behind it, which has other services of AWS as well.
+    pub(crate) fn moto(&self) -> &str {
         &self.moto.endpoint
     }
 
@@ -67,9 +90,14 @@ impl Secrets {
         &self.client
     }
 
+    /// What the ids of this stack's secrets begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The id that this stack's secret `name` has in the server.
     pub fn id(&self, name: &str) -> String {
-        format!("{}/{name}", self.prefix)
+        id(&self.prefix, name)
     }
 
     /// Creates the secret, or gives it a new current value. Returns its id.
@@ -131,6 +159,16 @@ impl Secrets {
         serde_json::from_str(secret.secret_string().unwrap_or_default())
             .map_err(|error| Error::failed(format!("read secret {id} as JSON"), &error))
     }
+}
+
+/// The id of a stack's secret.
+pub(crate) fn id(prefix: &str, name: &str) -> String {
+    format!("{prefix}/{name}")
+}
+
+/// The ARNs that a secret of this id can have: six characters at their end are Secrets Manager's choice.
+pub(crate) fn arn_pattern(id: &str) -> String {
+    format!("arn:aws:secretsmanager:{REGION}:123456789012:secret:{id}-??????")
 }
 
 fn start_moto() -> Result<Moto> {

@@ -9,9 +9,11 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
-use crate::contract::{Contract, SigningSecrets, put_endpoints, put_secrets};
+use crate::contract::{Contract, SigningSecrets, put_endpoints, put_secrets, resource_of};
+use crate::deployment::Deployment;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::iam::Iam;
 use crate::lambda::{FunctionConfig, Lambda, Reply, front};
 use crate::leash::Sweeper;
 use crate::place;
@@ -20,6 +22,9 @@ use crate::s3::{AccessKey, REGION, S3};
 use crate::secrets::Secrets;
 use crate::stripe::{Stripe, StripeOptions};
 use crate::stripe_join;
+
+/// What a stack runs where nobody says otherwise.
+const FUNCTIONS: [&str; 6] = ["webhook", "backup", "restore", "verify", "reconcile", "rotate"];
 
 /// On which database the functions work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +47,7 @@ pub struct StackBuilder {
     instances: BTreeMap<String, usize>,
     timeouts: BTreeMap<String, Duration>,
     environment: Vec<(String, String, String)>,
+    as_deployed: bool,
     stripe: StripeOptions,
 }
 
@@ -96,6 +102,14 @@ impl StackBuilder {
         self
     }
 
+    /// The functions have the environment that the template gives them, to the letter, and not what is handy for tests:
+    /// what [`Self::env`] sets comes on top.
+    #[must_use]
+    pub fn as_deployed(mut self) -> StackBuilder {
+        self.as_deployed = true;
+        self
+    }
+
     /// Another Stripe: its key, account, rate limit, habits of delivery.
     #[must_use]
     pub fn stripe(mut self, options: StripeOptions) -> StackBuilder {
@@ -133,8 +147,10 @@ pub struct Stack {
     pub age_identity: String,
     /// What backups are encrypted for: `age1…`.
     pub age_recipient: String,
-    /// The keys that the functions and the store use.
+    /// The operator's key, which may do everything. Each instance of a function has one of its own, and the
+    /// permissions of its role.
     pub access_key: AccessKey,
+    pub(crate) iam: Iam,
     front: Option<String>,
     // The rest is kept for its end, in this order.
     _engine: Engine,
@@ -155,12 +171,11 @@ impl Stack {
             database: DatabaseChoice::Migrated,
             major: None,
             durable: false,
-            functions: ["webhook", "backup", "restore", "verify", "reconcile", "rotate"]
-                .map(str::to_owned)
-                .into(),
+            functions: FUNCTIONS.map(str::to_owned).into(),
             instances: BTreeMap::new(),
             timeouts: BTreeMap::new(),
             environment: Vec::new(),
+            as_deployed: false,
             stripe: StripeOptions::default(),
         }
     }
@@ -173,20 +188,21 @@ impl Stack {
             .map_err(Error::io("make the stack's directory"))?;
         let sweeper =
             Sweeper::start([directory.path()]).map_err(Error::io("watch over the stack's directory"))?;
-        let access_key = AccessKey {
-            id: format!("AKIASTACK{:011X}", rand::random::<u64>() >> 20),
-            secret: format!("{:040x}", rand::random::<u128>()),
-        };
+        let access_key = AccessKey::generate("AKIA");
 
         let store = directory.path().join("s3");
         std::fs::create_dir(&store).map_err(Error::io("make the directory of the S3 store"))?;
         let prefix = format!("recoup/{:016x}", rand::random::<u64>());
-        // Postgres and moto take a second or two each.
-        let ((postgres, database, database_url), secrets, s3) = tokio::try_join!(
+        // Postgres, moto and the template's translator take a second or two each.
+        let ((postgres, database, database_url), mut secrets, deployment) = tokio::try_join!(
             open_database(&builder),
             Secrets::start(&prefix, &access_key),
-            S3::start(engine.handle(), &store, &access_key, "recoup-backups"),
+            Deployment::read(),
         )?;
+        let bucket = "recoup-backups";
+        let iam = Iam::new(&deployment, &access_key, &|name: &str| resource_of(name, &prefix, bucket))?;
+        secrets.put_behind_a_door(engine.handle(), &iam)?;
+        let s3 = S3::start(engine.handle(), &store, &access_key, bucket, &iam).await?;
         let stripe = stripe_join::start(&engine, builder.stripe.clone()).await?;
 
         let identity = age::x25519::Identity::generate();
@@ -196,13 +212,13 @@ impl Stack {
         put_secrets(&secrets, &database_url, &signing, &stripe.api_key(), &age_identity).await?;
 
         let contract = Contract {
-            access_key: &access_key,
             s3: &s3,
             secrets: &secrets,
             stripe: &stripe,
             age_recipient: &age_recipient,
+            deployed: builder.as_deployed.then_some(&*deployment),
         };
-        let lambda = Lambda::start(engine.handle(), functions(&builder, &contract)?)?;
+        let lambda = Lambda::start(engine.handle(), functions(&builder, &contract, &iam)?)?;
         let front = match builder.functions.iter().any(|name| name == "webhook") {
             true => Some(front::start(engine.handle(), &lambda, "webhook")?),
             false => None,
@@ -212,15 +228,7 @@ impl Stack {
             let endpoints = stripe_join::deliver(&stripe, webhook_url, &signing);
             put_endpoints(&secrets, &signing, &endpoints).await?;
         }
-        // They look at what Stripe calls, which only stands now.
-        for function in ["reconcile", "rotate"] {
-            if builder.functions.iter().any(|name| name == function) {
-                let url = webhook_url.clone().unwrap_or_else(|| "none".to_owned());
-                lambda.configure(function, |config| {
-                    config.environment.entry("STRIPE_WEBHOOK_URL".to_owned()).or_insert(url);
-                })?;
-            }
-        }
+        stripe_join::name_url(&lambda, &builder.functions, webhook_url.as_deref())?;
         let pool = PgPoolOptions::new()
             .max_connections(8)
             .connect_lazy(&database_url)
@@ -239,6 +247,7 @@ impl Stack {
             age_identity,
             age_recipient,
             access_key,
+            iam,
             front,
             _engine: engine,
             _database: database,
@@ -339,6 +348,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         self.lambda.stop();
+        self.iam.end();
     }
 }
 
@@ -366,20 +376,20 @@ async fn open_database(builder: &StackBuilder) -> Result<(Postgres, Option<Datab
     Ok((postgres, Some(database), url))
 }
 
-fn functions(builder: &StackBuilder, contract: &Contract<'_>) -> Result<Vec<FunctionConfig>> {
+fn functions(builder: &StackBuilder, contract: &Contract<'_>, iam: &Iam) -> Result<Vec<FunctionConfig>> {
     let configure = |name: &String| -> Result<FunctionConfig> {
         let is_webhook = name == "webhook";
         let mut config = FunctionConfig::new(name, place::built_binary(name)?);
         config.memory_mb = 512;
+        config.keys = Some(iam.keys().clone());
+        config.evidence = iam.evidence().clone();
         config.instances_max = builder.instances.get(name).copied().unwrap_or(if is_webhook { 8 } else { 2 });
         config.timeout = builder.timeouts.get(name).copied().unwrap_or(Duration::from_secs(if is_webhook {
             29
         } else {
             900
         }));
-        for (variable, value) in contract.environment(name) {
-            config.environment.insert(variable.to_owned(), value);
-        }
+        config.environment.extend(contract.environment(name)?);
         let own = builder.environment.iter().filter(|(function, ..)| function == name);
         config.environment.extend(own.map(|(_, variable, value)| (variable.clone(), value.clone())));
         Ok(config)

@@ -20,7 +20,8 @@ use hyper_util::rt::TokioExecutor;
 use crate::Stack;
 use crate::engine::{Engine, serve};
 use crate::error::{Error, Result};
-use crate::s3::REGION;
+use crate::iam::{Call, Iam};
+use crate::s3::{REGION, permitted};
 use crate::store_gate::forward;
 
 type Http = hyper_util::client::legacy::Client<HttpConnector, Full<bytes::Bytes>>;
@@ -37,9 +38,13 @@ impl VersionedBucket {
     /// A new bucket, reached with the stack's keys.
     pub async fn create(stack: &Stack) -> Result<VersionedBucket> {
         let engine = Engine::start()?;
-        let moto: Arc<str> = stack.secrets.endpoint().into();
+        let moto: Arc<str> = stack.secrets.moto().into();
         let http: Http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
-        let router = Router::new().fallback(move |request| answer(http.clone(), moto.clone(), request));
+        // One moto serves all stacks of the process.
+        let bucket = format!("recoup-locked-{:016x}", rand::random::<u64>());
+        let door = Door { iam: stack.iam.clone(), bucket: bucket.clone(), stands_for: stack.bucket.clone() };
+        let router =
+            Router::new().fallback(move |request| pass(door.clone(), http.clone(), moto.clone(), request));
         let endpoint = format!("http://{}", serve(engine.handle(), router, std::future::pending())?);
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
@@ -49,8 +54,6 @@ impl VersionedBucket {
             .force_path_style(true)
             .build();
         let client = Client::from_conf(config);
-        // One moto serves all stacks of the process.
-        let bucket = format!("recoup-locked-{:016x}", rand::random::<u64>());
         let place = aws_sdk_s3::types::CreateBucketConfiguration::builder()
             .location_constraint(aws_sdk_s3::types::BucketLocationConstraint::EuCentral1)
             .build();
@@ -78,6 +81,23 @@ impl VersionedBucket {
     /// The real AWS client.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+}
+
+/// Lets a function do with this bucket what its role lets it do with the stack's.
+#[derive(Clone)]
+struct Door {
+    iam: Iam,
+    bucket: String,
+    stands_for: String,
+}
+
+async fn pass(door: Door, http: Http, moto: Arc<str>, request: Request) -> Response {
+    let meant =
+        |call: Call| Call { resource: call.resource.replacen(&door.bucket, &door.stands_for, 1), ..call };
+    match permitted(&door.iam, request, meant).await {
+        Ok(request) => answer(http, moto, request).await,
+        Err(refused) => refused,
     }
 }
 

@@ -9,6 +9,8 @@
 //! | `EventsFailed`, `EventsDead` | health | events that wait for another try, and for a person |
 //! | `Failing`, `Degraded` | health | parts that are |
 //! | `DrillSeconds` | drill | recovery time |
+//! | `DrillsFailed` | drill | 1 for one that did not bring its backup back, whatever the reason, else 0 |
+//! | `DrillAgeSeconds` | health | how long ago a drill last succeeded; absent where none has |
 //! | `InvariantViolations` | database, drill | rows that break a rule |
 //! | `SchemaDrift` | schema | migrations and objects that differ |
 //! | `ObjectsDamaged` | quick, full, drill | damaged objects of the backup |
@@ -37,7 +39,9 @@ impl Signals {
             "changes" => count("ChangesFaults", 0),
             _ => count("ObjectsDamaged", 0),
         }];
-        metrics.extend(drill_seconds.map(|seconds| Metric::new("DrillSeconds", Unit::Seconds, seconds)));
+        if let Some(seconds) = drill_seconds {
+            metrics.extend([Metric::new("DrillSeconds", Unit::Seconds, seconds), count("DrillsFailed", 0)]);
+        }
         self.metrics.record(&metrics, &[("action", action), ("outcome", "passed")]);
     }
 
@@ -50,15 +54,20 @@ impl Signals {
             let list = failure.findings().and_then(|findings| findings.get(field)).and_then(Value::as_array);
             list.map_or(0, |list| list.len() as u64)
         };
-        let metric = match failure.error_type() {
-            "InvariantBroken" => count("InvariantViolations", number("rows_broken")),
-            "SchemaDrift" => count("SchemaDrift", listed("migrations") + number("objects_differing")),
-            "ChangesBroken" => count("ChangesFaults", number("faults")),
-            "BackupDamaged" => count("ObjectsDamaged", number("damaged")),
-            _ => return,
+        let found = match failure.error_type() {
+            "InvariantBroken" => Some(count("InvariantViolations", number("rows_broken"))),
+            "SchemaDrift" => Some(count("SchemaDrift", listed("migrations") + number("objects_differing"))),
+            "ChangesBroken" => Some(count("ChangesFaults", number("faults"))),
+            "BackupDamaged" => Some(count("ObjectsDamaged", number("damaged"))),
+            _ => None,
         };
+        let drill = (action == "drill").then(|| count("DrillsFailed", 1));
+        let metrics: Vec<Metric> = found.into_iter().chain(drill).collect();
+        if metrics.is_empty() {
+            return;
+        }
         let properties = [("action", action), ("outcome", "failed"), ("error_type", failure.error_type())];
-        self.metrics.record(&[metric], &properties);
+        self.metrics.record(&metrics, &properties);
     }
 
     /// How everything stands.

@@ -16,8 +16,8 @@ fn prune() -> Value {
     json!({"action": "prune", "dry_run": false, "actor": "schedule", "reason": "daily", "more_than_half": true})
 }
 
-async fn versioned() -> (Stack, VersionedBucket) {
-    let stack = archive_stack().start().await.unwrap();
+async fn versioned(window_days: &str) -> (Stack, VersionedBucket) {
+    let stack = archive_stack().env("backup", "BACKUP_PITR_DAYS", window_days).start().await.unwrap();
     let bucket = VersionedBucket::create(&stack).await.unwrap();
     let change = |config: &mut FunctionConfig| {
         config.environment.insert("AWS_ENDPOINT_URL_S3".to_owned(), bucket.endpoint().to_owned());
@@ -62,7 +62,7 @@ async fn objects_and_versions(bucket: &VersionedBucket, id: &str) -> (usize, usi
 
 #[tokio::test]
 async fn what_s3_holds_stays_and_is_reported() {
-    let (stack, bucket) = versioned().await;
+    let (stack, bucket) = versioned("35").await;
     let mut planted = Vec::new();
     for days in [500, 400, 300, 200, 100, 1] {
         planted.push(plant(bucket.client(), bucket.name(), full(days, 30)).await);
@@ -93,21 +93,56 @@ async fn what_s3_holds_stays_and_is_reported() {
     assert_eq!(again["removed"], json!([]));
 }
 
+/// Puts a segment of `days` ago into the bucket; gives its manifest's key.
+async fn plant_segment(bucket: &VersionedBucket, days: i64) -> String {
+    let at =
+        recoup::archive::names::key_timestamp(time::OffsetDateTime::now_utc() - time::Duration::days(days));
+    let key = format!("v1/changes/20200101T000000Z-00000000/{:010}-{at}-00000001/manifest.json", 1000 - days);
+    let put = bucket.client().put_object().bucket(bucket.name()).key(&key).body(b"x".to_vec().into());
+    put.send().await.unwrap();
+    key
+}
+
+#[tokio::test]
+async fn changes_that_s3_holds_stay_and_the_others_go() {
+    let (stack, bucket) = versioned("1").await;
+    // The window needs what comes after it.
+    plant(bucket.client(), bucket.name(), full(5, 20)).await;
+    let mut segments = Vec::new();
+    for days in [99, 98, 97, 0] {
+        segments.push(plant_segment(&bucket, days).await);
+    }
+    retain(&bucket, &segments[0], 86_400).await;
+    hold(&bucket, &segments[1]).await;
+
+    let done = succeed(&stack, "backup", prune()).await;
+
+    assert_eq!((&done["changes"]["removed"], &done["changes"]["kept"]), (&json!(1), &json!(3)), "{done}");
+    let listed =
+        bucket.client().list_objects_v2().bucket(bucket.name()).prefix("v1/changes/").send().await.unwrap();
+    let left: Vec<_> = listed.contents().iter().filter_map(|object| object.key()).collect();
+    assert_eq!(left, [&segments[0], &segments[1], &segments[3]]);
+}
+
 #[tokio::test]
 async fn uploads_that_nobody_ended_are_given_up() {
-    let (stack, bucket) = versioned().await;
+    let (stack, bucket) = versioned("35").await;
     let begin =
         |key: &'static str| bucket.client().create_multipart_upload().bucket(bucket.name()).key(key).send();
     // moto says of every upload that it was begun in 2010.
     let ours = "v1/backups/20200101T000000Z-full-00000001/data/shop.orders/00000.copy.zst.age";
+    let of_changes = "v1/changes/20200101T000000Z-00000000/0000000001-20200101T000000Z-00000001/changes/00000.copy.zst.age";
     begin(ours).await.unwrap();
+    begin(of_changes).await.unwrap();
     begin("somebody/elses").await.unwrap();
 
     let shown = succeed(&stack, "backup", json!({"action": "prune"})).await;
     let done = succeed(&stack, "backup", prune()).await;
 
     assert_eq!(shown["uploads_aborted"], done["uploads_aborted"]);
-    assert_eq!(done["uploads_aborted"][0]["object"], ours, "{done}");
+    let aborted =
+        done["uploads_aborted"].as_array().unwrap().iter().map(|upload| upload["object"].as_str().unwrap());
+    assert_eq!(aborted.collect::<Vec<_>>(), [ours, of_changes], "{done}");
     let left = bucket.client().list_multipart_uploads().bucket(bucket.name()).send().await.unwrap();
     let left: Vec<_> = left.uploads().iter().filter_map(|upload| upload.key()).collect();
     assert_eq!(left, ["somebody/elses"]);

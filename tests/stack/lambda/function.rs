@@ -66,7 +66,7 @@ impl Function {
         Arc::new(Function {
             name: config.name.clone(),
             handle,
-            logs: Arc::default(),
+            logs: Arc::new(Logs::new(config.evidence.clone())),
             instances: Mutex::new(Instances {
                 config: Arc::new(config),
                 idle: Vec::new(),

@@ -72,6 +72,9 @@ impl Instance {
         let (reader, writer) = std::io::pipe().map_err(Error::io(&*operation))?;
         command.env_clear();
         command.envs(lambda_environment(config, &address.to_string(), log_stream));
+        if let Some(keys) = &config.keys {
+            command.envs(keys.issue(&config.name).variables());
+        }
         command.envs(&config.environment);
         command.stdout(writer.try_clone().map_err(Error::io(&*operation))?).stderr(writer);
 

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
+use crate::iam::Evidence;
+
 /// Lines kept per function.
 const LINES_MAX: usize = 20_000;
 
@@ -20,9 +22,10 @@ pub struct LogLine {
 }
 
 /// The lines of one function's instances.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Logs {
     kept: Mutex<Kept>,
+    evidence: Evidence,
 }
 
 #[derive(Debug, Default)]
@@ -33,11 +36,16 @@ struct Kept {
 }
 
 impl Logs {
+    pub(super) fn new(evidence: Evidence) -> Logs {
+        Logs { kept: Mutex::default(), evidence }
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn append(&self, pid: u32, text: String) {
+        self.evidence.logged(&text);
         let mut kept = self.kept();
         if kept.lines.len() == LINES_MAX {
             kept.lines.pop_front();

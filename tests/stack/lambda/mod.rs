@@ -27,6 +27,7 @@ pub use self::function::Outcome;
 pub use self::logs::LogLine;
 use crate::engine::serve;
 use crate::error::{Error, Result};
+use crate::iam::{Evidence, KeyRing};
 
 /// Payload of a synchronous invocation and of its answer: 6 MB.
 pub const PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
@@ -54,6 +55,10 @@ pub struct FunctionConfig {
     pub event_retries: u32,
     /// Wait before the first such retry, doubled for the second. AWS waits a minute.
     pub event_retry_delay: Duration,
+    /// Where each instance gets an access key of its own; without it has none but what its environment says.
+    pub(crate) keys: Option<KeyRing>,
+    /// What its log shows is noted there.
+    pub(crate) evidence: Evidence,
 }
 
 impl FunctionConfig {
@@ -69,6 +74,8 @@ impl FunctionConfig {
             memory_mb: 128,
             event_retries: 2,
             event_retry_delay: Duration::from_secs(1),
+            keys: None,
+            evidence: Evidence::default(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use recoup::archive::ArchiveError;
 use recoup::db;
 use recoup::failure::Failure;
+use recoup::telemetry::metrics::{Metric, Unit};
 use serde_json::{Map, Value, json};
 use sqlx::FromRow;
 use sqlx::postgres::PgConnectOptions;
@@ -30,6 +31,8 @@ struct Standing {
     overdue: i64,
     marked: i64,
     reconciled_at: Option<OffsetDateTime>,
+    /// By a drill.
+    restored_at: Option<OffsetDateTime>,
 }
 
 #[derive(FromRow)]
@@ -86,6 +89,10 @@ fn judge(
         count("EventsFailed", standing.failed.unsigned_abs()),
         count("EventsDead", standing.dead.unsigned_abs()),
     ]);
+    if let Some(restored) = standing.restored_at {
+        let age = (now - restored).as_seconds_f64().max(0.0).round();
+        seen.metrics.push(Metric::new("DrillAgeSeconds", Unit::Seconds, age));
+    }
     let events = match standing {
         Standing { dead: 1.., .. } => Status::Failing,
         Standing { overdue: 1.., .. } => Status::Degraded,

@@ -35,4 +35,8 @@ select
     (
         select max(finished_at) from recoup.reconciliations
         where scope = 'events' and status = 'completed' and not dry_run
-    )                                                                                           as reconciled_at
+    )                                                                                           as reconciled_at,
+    (
+        select max(finished_at) from recoup.verifications
+        where action = 'drill' and status = 'passed'
+    )                                                                                           as restored_at
