@@ -13,11 +13,16 @@ async fn stack() -> Stack {
 #[tokio::test]
 async fn a_secret_that_is_not_ours_or_not_filled_or_wrong_is_named() {
     let stack = stack().await;
-    let unknown = stack.secrets.put("somebody-elses", &json!({"password": "hunter2"})).await.expect("put");
-    let payload = json!({"Step": "createSecret", "SecretId": unknown, "ClientRequestToken": token()});
-    let reply = stack.invoke("rotate", payload).await.expect("invoked");
+    // One that its role may not even look at.
+    stack.secrets.put("somebody-elses", &json!({"password": "hunter2"})).await.expect("put");
+    let reply = step(&stack, "somebody-elses", "createSecret", &token()).await;
+    assert_eq!(failed(&reply), "SecretUnavailable");
+    assert_eq!(stack.take_denied().iter().map(|denied| &*denied.function).next(), Some("rotate"));
+    // One that it may look at, and that none of its variables names for a rotation; and one that is not there.
+    stack.secrets.put("database-admin", &json!({"password": "hunter2"})).await.expect("put");
+    let reply = step(&stack, "database-admin", "createSecret", &token()).await;
     assert_eq!(failed(&reply), "SecretNotKnown");
-    let reply = step(&stack, "no-such-secret", "createSecret", &token()).await;
+    let reply = step(&stack, "pooler", "createSecret", &token()).await;
     assert_eq!(failed(&reply), "SecretMissing");
 
     // As the stack makes them, and as somebody mistypes them.

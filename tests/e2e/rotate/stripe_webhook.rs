@@ -331,6 +331,8 @@ async fn a_webhook_that_does_not_answer_stops_the_rotation_and_the_old_endpoint_
         .map(|entry| entry["previous_endpoint_id"].as_str().expect("an id").to_owned());
     assert!(stack.stripe.delivery_log().iter().all(|attempt| olds.contains(&attempt.endpoint.to_string())));
     assert_all_delivered(&stack);
+    let denied = stack.take_denied();
+    assert!(!denied.is_empty() && denied.iter().all(|denied| denied.resource.contains(":secret:gone-")));
     // The next hour finishes it, and counts the overlap from there.
     let reply = act(&stack, json!({"action": "finish_overlap"})).await;
     assert_eq!(reply["endpoints_opened"].as_array().map(Vec::len), Some(2), "{reply}");
