@@ -4,7 +4,7 @@
 //! Checked are action and resource, and the condition on `s3:prefix`. Not checked are other conditions (`kms:ViaService`),
 //! and services that no function calls itself: a function's log, the queue of failed invocations and the network
 //! interfaces are Lambda's own work in its name. Each call that is denied fails the test that made it, at the end of its
-//! stack; what was used is noted for the end of the suite (see [`evidence`]).
+//! stack; what was used is noted for the end of the suite (`evidence`).
 
 pub(crate) mod evidence;
 mod keys;
