@@ -4,13 +4,38 @@ use recoup::events::field::{Id, read};
 use recoup::events::receive::{Accounts, Rules};
 use recoup::failure::Failure;
 use recoup::stripe::Client;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use crate::finding::{Finding, Kind};
 use crate::list::List;
 
 /// An account: `None` is the platform's own, for which requests name none.
 pub type Account = Option<String>;
+
+/// Where an invocation stopped: the accounts before this one are done, and this one down to `to`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cursor {
+    /// The account; `None` is the platform's own.
+    pub account: Option<String>,
+    /// The last second of it that is not compared yet.
+    #[serde(with = "time::serde::rfc3339")]
+    pub to: OffsetDateTime,
+}
+
+impl Cursor {
+    /// The last second of an account that is still to be compared, of a window that ends at `end`; `None` where all of it
+    /// is done.
+    pub fn left_of(cursor: Option<&Self>, account: &Account, end: OffsetDateTime) -> Option<OffsetDateTime> {
+        match cursor {
+            // `None`, the platform's own account, comes first in this order as well.
+            Some(cursor) if *account < cursor.account => None,
+            Some(cursor) if *account == cursor.account => Some(cursor.to.min(end)),
+            _ => Some(end),
+        }
+    }
+}
 
 /// The accounts to compare, in a stable order, the platform's own first. `asked` is the one that a request names.
 ///

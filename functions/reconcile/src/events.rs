@@ -15,8 +15,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use crate::accounts::{self, Account};
-use crate::balance::Cursor;
+use crate::accounts::{self, Account, Cursor};
 use crate::differences::{Differences, IN_REPLY_MAX, Tally};
 use crate::finding as difference;
 use crate::listing::{Listed, Pages};
@@ -173,16 +172,8 @@ impl Run<'_> {
         let mut reply = self.empty_reply();
         let mut lost = false;
         for account in accounts::compared(self.stripe, self.rules, self.account.as_deref()).await? {
-            let mut window = self.window;
-            if let Some(cursor) = &self.cursor {
-                // `None`, the platform's own account, comes first in this order as well.
-                if account < cursor.account {
-                    continue;
-                }
-                if account == cursor.account {
-                    window.to = cursor.to.min(window.to);
-                }
-            }
+            let Some(to) = Cursor::left_of(self.cursor.as_ref(), &account, self.window.to) else { continue };
+            let window = Window { to, ..self.window };
             match self.compare(&account, window, deadline, &mut reply).await {
                 Ok(None) => reply.accounts += 1,
                 Ok(Some(to)) => {

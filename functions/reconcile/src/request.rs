@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::balance;
+use crate::accounts::Cursor;
 use crate::objects::Slice;
 
 /// Stripe lists events for 30 days (Stripe documentation, "List all events").
@@ -65,7 +65,7 @@ pub struct ReconcileRequest {
     pub left: Option<Vec<Slice>>,
     /// `events` and `balance`: where an invocation before stopped, as its `remaining` has it.
     #[serde(default)]
-    pub cursor: Option<balance::Cursor>,
+    pub cursor: Option<Cursor>,
 }
 
 /// What `objects` is asked beside its window.

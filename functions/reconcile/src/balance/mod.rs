@@ -24,7 +24,6 @@ use std::time::SystemTime;
 use recoup::events::receive::Rules;
 use recoup::failure::Failure;
 use recoup::stripe::Client;
-use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 
@@ -32,20 +31,9 @@ use self::account::OfAccount;
 pub use self::books::{Money, PaidOut};
 pub use self::reply::{Reply, Totals};
 pub use self::window::Span;
-use crate::accounts::{self, Account};
+use crate::accounts::{self, Account, Cursor};
 use crate::differences::Differences;
 use crate::runs::{self, Ended};
-
-/// Where an invocation stopped: the accounts before this one are done, and this one down to `to`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cursor {
-    /// The account; `None` is the platform's own.
-    pub account: Option<String>,
-    /// The last second of it that is not compared yet.
-    #[serde(with = "time::serde::rfc3339")]
-    pub to: OffsetDateTime,
-}
 
 /// One run.
 pub struct Run<'r> {
@@ -123,16 +111,8 @@ impl Run<'_> {
         let mut compared = Compared::default();
         let accounts = accounts::compared(self.stripe, self.rules, self.account.as_deref()).await?;
         for account in accounts {
-            let mut span = self.span;
-            if let Some(cursor) = &self.cursor {
-                // `None`, the platform's own account, comes first in this order as well.
-                if account < cursor.account {
-                    continue;
-                }
-                if account == cursor.account {
-                    span.to = cursor.to.min(span.to);
-                }
-            }
+            let Some(to) = Cursor::left_of(self.cursor.as_ref(), &account, self.span.to) else { continue };
+            let span = Span { to, ..self.span };
             let mut run = OfAccount {
                 stripe: self.stripe,
                 connection: &mut *connection,

@@ -4,7 +4,8 @@ use recoup::failure::Failure;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::{Compared, Cursor, Money, Run, Span};
+use super::{Compared, Money, Run, Span};
+use crate::accounts::Cursor;
 use crate::differences::IN_REPLY_MAX;
 use crate::finding::Finding;
 use crate::report::{About, Location, Report};

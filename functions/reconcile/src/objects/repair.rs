@@ -94,7 +94,7 @@ fn audited(changes: &[Change], side: fn(&Change) -> &Option<Columns>) -> Value {
     let mut tables: Columns = Map::new();
     for change in changes {
         if let Some(columns) = side(change) {
-            let table = tables.entry(change.place.table).or_insert_with(|| json!({}));
+            let table = tables.entry(change.place.table.clone()).or_insert_with(|| json!({}));
             table[&change.place.key] = Value::Object(columns.clone());
         }
     }

@@ -181,10 +181,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn change(table: &'static str, key: &str, before: Value, after: Value) -> Change {
+    fn change(table: &str, key: &str, before: Value, after: Value) -> Change {
         let columns = |side: Value| side.as_object().cloned();
         Change {
-            place: Place { table, key: key.to_owned() },
+            place: Place { table: table.to_owned(), key: key.to_owned() },
             object: Family::PaymentIntent,
             owner: "pi_1".to_owned(),
             before: columns(before),
