@@ -186,13 +186,13 @@ impl Run<'_> {
             if let Some(mut reading) = one.read(&version)
                 && self.has_lines(run, &mut reading).await?
             {
-                parts.push(Part { reading, known_until: one.known_until });
+                let part = Part::of(&mut self.connection, reading, one.known_until).await;
+                parts.push(part.map_err(WriteError::from)?);
                 of.push(one);
             }
         }
-        let groups = groups(&mut self.connection, &parts).await.map_err(WriteError::from)?;
-        for (needed, group) in groups {
-            let account = parts[group[needed]].reading.account;
+        for (needed, group) in groups(&parts) {
+            let account = parts[group[needed]].account();
             let rehearsed = rehearse(&mut self.connection, &mut parts, &group).await?;
             run.told.note(rehearsed.changes, account);
             let is_own = |at: &usize| group[needed..].contains(at);

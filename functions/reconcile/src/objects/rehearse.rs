@@ -16,8 +16,30 @@ use super::rows::{Change, changes, links, named, related, rows};
 
 /// An object that differs, read.
 pub struct Part<'a> {
-    pub reading: Reading<'a>,
-    pub known_until: OffsetDateTime,
+    reading: Reading<'a>,
+    known_until: OffsetDateTime,
+    /// The ids of all rows that it can touch as they are now.
+    related: Vec<String>,
+}
+
+impl<'a> Part<'a> {
+    /// Looks at what it can touch.
+    ///
+    /// # Errors
+    /// Postgres' own.
+    pub async fn of(
+        connection: &mut PgConnection,
+        reading: Reading<'a>,
+        known_until: OffsetDateTime,
+    ) -> Result<Self, sqlx::Error> {
+        let related = related(connection, &reading, known_until).await?;
+        Ok(Self { reading, known_until, related })
+    }
+
+    /// The connected account that it is in.
+    pub fn account(&self) -> Option<&'a str> {
+        self.reading.account
+    }
 }
 
 /// What a group would change.
@@ -33,22 +55,15 @@ pub struct Rehearsed {
 
 /// Which objects are written together: lists of places in `parts`, first those of the catalogue. Each object is in one; a
 /// list begins with what it needs of the catalogue, and how much that is comes with it.
-///
-/// # Errors
-/// Postgres' own.
-pub async fn groups(
-    connection: &mut PgConnection,
-    parts: &[Part<'_>],
-) -> Result<Vec<(usize, Vec<usize>)>, sqlx::Error> {
+pub fn groups(parts: &[Part<'_>]) -> Vec<(usize, Vec<usize>)> {
     let is_catalogue = |at: usize| matches!(parts[at].reading.family, Family::Product | Family::Price);
     let mut names = Vec::with_capacity(parts.len());
     let mut links_of = Vec::with_capacity(parts.len());
-    for Part { reading, known_until } in parts {
+    for Part { reading, known_until, related } in parts {
         let named = named(reading, *known_until);
         let mut linked = links(reading, *known_until);
         // What it leads to by our rows, without all that it merely mentions.
-        let related = related(connection, reading, *known_until).await?;
-        linked.extend(related.into_iter().filter(|id| !named.contains(id)));
+        linked.extend(related.iter().filter(|id| !named.contains(*id)).cloned());
         names.push(named);
         links_of.push(linked);
     }
@@ -64,7 +79,7 @@ pub async fn groups(
         all.extend(group);
         groups.push((needed, all));
     }
-    Ok(groups)
+    groups
 }
 
 /// Joins those that share an id, directly or by others.
@@ -125,12 +140,11 @@ async fn rehearse_once(
 ) -> Result<Rehearsed, sqlx::Error> {
     let mut rehearsed = Rehearsed::default();
     let mut transaction = connection.begin().await?;
-    let mut ids: BTreeSet<String> = BTreeSet::new();
+    let mut ids: BTreeSet<String> = group.iter().flat_map(|at| parts[*at].related.iter().cloned()).collect();
     let mut play = transaction.begin().await?;
     for at in group {
-        let Part { reading, known_until } = &mut parts[*at];
+        let Part { reading, known_until, .. } = &mut parts[*at];
         let mut scene = play.begin().await?;
-        ids.extend(related(&mut scene, reading, *known_until).await?);
         match reading.write(&mut scene, *known_until).await {
             Ok(()) => scene.commit().await?,
             Err(error) if met_another(&error) => return Err(error),
@@ -144,13 +158,13 @@ async fn rehearse_once(
         }
     }
     for at in group {
-        let Part { reading, known_until } = &parts[*at];
+        let Part { reading, known_until, .. } = &parts[*at];
         ids.extend(related(&mut play, reading, *known_until).await?);
     }
     let ids: Vec<String> = ids.into_iter().collect();
     let after = rows(&mut play, &ids).await?;
     for at in group.iter().filter(|at| !rehearsed.refused.iter().any(|(refused, _)| refused == *at)) {
-        let Part { reading, known_until } = &parts[*at];
+        let Part { reading, known_until, .. } = &parts[*at];
         if still_lacks(&mut play, reading, *known_until).await? {
             rehearsed.lacking.push(*at);
         }
