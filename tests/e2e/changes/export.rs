@@ -174,6 +174,8 @@ async fn a_database_that_lost_its_end_or_is_a_copy_begins_a_history_of_its_own()
 
     // A failover to a standby that had not heard of the last segment.
     execute(&stack.database_url, "DELETE FROM recoup.change_segments WHERE sequence = 2").await;
+    // Histories follow each other by the second in which they began.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     let began = export(&stack).await;
     let reason = began["chain_began"].as_str().unwrap();
     assert!(reason.contains("does not know"), "{began}");
