@@ -4,10 +4,12 @@
 //! builds a context that reaches everything. What a binary reaches is what its `main.rs` starts with.
 
 pub mod archive;
+pub mod audit;
 pub mod changes;
 pub mod comparison;
 pub mod config;
 pub mod db;
+pub mod erasures;
 pub mod events;
 pub mod failure;
 pub mod invariants;

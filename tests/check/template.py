@@ -52,6 +52,9 @@ VARIABLES = {
         "STRIPE_RATE_SHARE_PERCENT", "STRIPE_WEBHOOK_URL", "STRIPE_API_VERSION", "BACKUP_BUCKET",
         "RECOUP_METRICS_NAMESPACE", "RECOUP_METRICS_DIMENSIONS",
     },
+    "Operate": {
+        "RUST_LOG", "DATABASE_SECRET_ID", "BACKUP_BUCKET", "BACKUP_AGE_RECIPIENTS", "BACKUP_RECIPIENTS_SECRET_ID",
+    },
     "Rotate": {
         "RUST_LOG", "DATABASE_SECRET_ID", "STRIPE_WEBHOOK_SECRET_ID", "BACKUP_KEY_SECRET_ID", "STRIPE_API_SECRET_ID",
         "BACKUP_RECIPIENTS_SECRET_ID", "DATABASE_ADMIN_SECRET_ID", "DATABASE_POOLER_SECRET_ID", "STRIPE_LIVEMODE",
@@ -94,6 +97,10 @@ SCHEDULES = {
     "ReconcileBalanceNightly": ("Reconcile", {"action": "balance", "dry_run": False}),
     "ReconcileEndpointHourly": ("Reconcile", {"action": "endpoint"}),
     "ReconcileRetryEveryFiveMinutes": ("Reconcile", {"action": "retry", "dry_run": False}),
+    "OperateErasuresDaily": (
+        "Operate",
+        {"action": "replay_erasures", "dry_run": False, "actor": "schedule", "reason": "daily replay"},
+    ),
     "RotateOverlapHourly": ("Rotate", {"action": "finish_overlap"}),
 }
 
@@ -135,6 +142,11 @@ def policies(full):
         return [allow(actions, "BackupKmsKeyArn", through_s3)] if full else []
 
     reading = [allow("s3:GetObject", objects), listing]
+    with_erasures = [*prefixes, "v1/erasures/*"]
+    restoring = [
+        allow("s3:GetObject", [f"${{BackupBucket.Arn}}/{prefix}" for prefix in with_erasures]),
+        allow("s3:ListBucket", "BackupBucket.Arn", {"StringLike": {"s3:prefix": with_erasures}}),
+    ]
     return {
         "Webhook": [
             log("Webhook"),
@@ -166,13 +178,20 @@ def policies(full):
         "Restore": [
             log("Restore"),
             secrets(database, "BackupKeySecret", *(["RestoreTargetSecretArn"] if full else [])),
-            *reading,
+            *restoring,
             *key("kms:Decrypt"),
         ],
         "Reconcile": [
             log("Reconcile"),
             secrets(database, "StripeApiSecret"),
             allow("s3:PutObject", "${BackupBucket.Arn}/v1/reports/*"),
+            failed,
+            *key("kms:GenerateDataKey"),
+        ],
+        "Operate": [
+            log("Operate"),
+            secrets(database, "BackupRecipientsSecret"),
+            allow("s3:PutObject", "${BackupBucket.Arn}/v1/erasures/*"),
             failed,
             *key("kms:GenerateDataKey"),
         ],

@@ -13,11 +13,16 @@ pub fn archive_stack() -> StackBuilder {
 
 /// The backup function, with a gate between it and the store.
 pub fn gate_before_store(stack: &Stack) -> StoreGate {
+    gate_before_store_of(stack, "backup")
+}
+
+/// The same before another function's store.
+pub fn gate_before_store_of(stack: &Stack, function: &str) -> StoreGate {
     let gate = StoreGate::before(stack.s3.endpoint()).unwrap();
     let change = |config: &mut FunctionConfig| {
         config.environment.insert("AWS_ENDPOINT_URL_S3".to_owned(), gate.endpoint().to_owned());
     };
-    stack.lambda.configure("backup", change).unwrap();
+    stack.lambda.configure(function, change).unwrap();
     gate
 }
 

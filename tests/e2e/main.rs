@@ -20,6 +20,7 @@ mod documents;
 mod door;
 mod drill;
 mod encryption;
+mod erasures;
 mod families;
 mod formats;
 mod hard_cases;

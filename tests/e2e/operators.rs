@@ -46,6 +46,7 @@ async fn the_aws_cli_invokes_every_function() {
         ("verify", r#"{"action":"full","backup_id":"latest"}"#),
         ("restore", r#"{"action":"backup_restore","backup_id":"latest"}"#),
         ("reconcile", r#"{"action":"events"}"#),
+        ("operate", r#"{"action":"replay_erasures"}"#),
         ("rotate", r#"{"action":"status"}"#),
     ];
     for (function, payload) in payloads {
@@ -80,7 +81,7 @@ async fn the_aws_cli_invokes_every_function() {
 #[tokio::test]
 async fn a_wrong_payload_is_answered_with_what_is_accepted() {
     let stack = Stack::start().await.expect("a stack");
-    for function in ["backup", "verify", "restore", "reconcile", "rotate"] {
+    for function in ["backup", "verify", "restore", "reconcile", "operate", "rotate"] {
         let wrong =
             [json!({}), json!(null), json!("x"), json!({"actoin": "full"}), json!({"action": 7}), json!([1])];
         for payload in wrong {

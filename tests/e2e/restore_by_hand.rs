@@ -111,6 +111,13 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// Restores an encrypted backup by hand into `copy`.
+pub async fn assert_followed(stack: &Stack, backup_id: &str, copy: &str) {
+    let page = page(stack, backup_id).await;
+    let output = follow(stack, &page, Some(&stack.age_identity), copy).await;
+    assert!(output.status.success(), "{}\n{}", said(&output), commands(&page));
+}
+
 /// Restores a new backup by hand and lets `pg_dump` compare.
 async fn assert_comes_back(stack: &Stack, format: &str, identity: Option<&str>) {
     let before = dump(stack, &stack.database_url).await;

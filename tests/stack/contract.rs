@@ -191,7 +191,7 @@ impl Contract<'_> {
                 variables.extend(stripe);
                 variables.extend([database, signing]);
             }
-            "backup" => {
+            "backup" | "operate" => {
                 variables.extend([
                     bucket,
                     database,

@@ -24,7 +24,7 @@ use crate::stripe::{Stripe, StripeOptions};
 use crate::stripe_join;
 
 /// What a stack runs where nobody says otherwise.
-const FUNCTIONS: [&str; 6] = ["webhook", "backup", "restore", "verify", "reconcile", "rotate"];
+const FUNCTIONS: [&str; 7] = ["webhook", "backup", "restore", "verify", "reconcile", "operate", "rotate"];
 
 /// On which database the functions work.
 #[derive(Debug, Clone, PartialEq, Eq)]

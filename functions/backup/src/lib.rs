@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use recoup::archive::backup::{BackupSource, Outcome, Wanted};
 use recoup::archive::encode::{ZSTD_LEVEL, ZSTD_LEVEL_MAX, ZSTD_LEVEL_MIN};
-use recoup::archive::encryption::Encryption;
+use recoup::archive::encryption::CurrentEncryption;
 use recoup::archive::kind::BackupKind;
 use recoup::archive::schema::SchemaSelection;
 use recoup::archive::store::S3Store;
@@ -27,7 +27,7 @@ use recoup::config::Env;
 use recoup::db;
 use recoup::failure::Failure;
 use recoup::invocation::Operation;
-use recoup::secrets::{SecretStore, backup_recipients, database_url};
+use recoup::secrets::{SecretStore, database_url};
 use recoup::telemetry::metrics::{Metric, Metrics};
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
@@ -48,8 +48,7 @@ pub struct Backup<S> {
     database_secret_id: String,
     store: Arc<S3Store>,
     zstd_level: i32,
-    encryption: Encryption,
-    recipients_secret_id: Option<String>,
+    encryption: CurrentEncryption,
     schemas: SchemaSelection,
     connections: usize,
     retention: Retention,
@@ -70,8 +69,7 @@ impl<S: SecretStore + Sync> Backup<S> {
             database_secret_id: env.required("DATABASE_SECRET_ID"),
             store: Arc::new(S3Store::from_env(&mut env, aws)),
             zstd_level: zstd_level(&mut env),
-            encryption: Encryption::from_env(&mut env),
-            recipients_secret_id: env.optional("BACKUP_RECIPIENTS_SECRET_ID"),
+            encryption: CurrentEncryption::from_env(&mut env),
             schemas,
             connections: env.parsed("BACKUP_CONNECTIONS", 2),
             retention: Retention::from_env(&mut env),
@@ -88,22 +86,12 @@ impl<S: SecretStore + Sync> Backup<S> {
         db::options(url.expose_secret(), "recoup backup")
     }
 
-    /// To whom is encrypted now: the backup key may have been rotated since the function was deployed.
-    async fn encryption(&self) -> Result<Encryption, Failure> {
-        match (&self.recipients_secret_id, &self.encryption) {
-            (Some(id), Encryption::Age(_)) => {
-                Ok(self.encryption.rotated(&backup_recipients(&self.secrets, id).await?)?)
-            }
-            _ => Ok(self.encryption.clone()),
-        }
-    }
-
     async fn make(&self, make: Make, deadline: SystemTime) -> Result<BackupReply, Failure> {
         let source = BackupSource {
             options: self.database().await?,
             store: Arc::clone(&self.store),
             zstd_level: self.zstd_level,
-            encryption: self.encryption().await?,
+            encryption: self.encryption.now(&self.secrets).await?,
             schemas: self.schemas.clone(),
             connections: self.connections.max(1),
         };
@@ -126,7 +114,7 @@ impl<S: SecretStore + Sync> Backup<S> {
         let exporter = Exporter {
             options: self.database().await?,
             store: Arc::clone(&self.store),
-            encryption: self.encryption().await?,
+            encryption: self.encryption.now(&self.secrets).await?,
             schemas: self.schemas.clone(),
             keep: self.changes_keep,
         };

@@ -8,10 +8,12 @@ use recoup::archive::names::key_timestamp;
 use recoup::archive::reading::Backup;
 use recoup::archive::restore::{Masking, Order, Restoring, check_name};
 use recoup::archive::store::S3Store;
+use recoup::erasures::Records;
 use recoup::failure::Failure;
 use recoup::secrets::SecretStore;
 use time::OffsetDateTime;
 
+use crate::reply::Copy;
 use crate::{Restore, RestoreReply};
 
 /// A restore that is asked for.
@@ -109,9 +111,11 @@ impl<S: SecretStore + Sync> Restore<S> {
             let previewing = self.preview(opened, &backup, database, asked);
             return Ok(RestoreReply::Preview(Box::new(Box::pin(previewing).await?)));
         }
-        let restoring = Box::pin(opening).await?;
+        let Records { erasures, unreadable } = self.erasures().await?;
+        let restoring = Box::pin(opening).await?.erasing(erasures);
         let (order, masks) = (restoring.order().clone(), restoring.masks().clone());
         let outcome = Box::pin(restoring.begin(database, deadline)).await?;
-        Box::pin(self.answer(outcome, order, &masks, &backup, target_secret, deadline)).await
+        let copy = Copy { order, masks: &masks, unreadable, backup: &backup, target_secret };
+        Box::pin(self.answer(outcome, copy, deadline)).await
     }
 }

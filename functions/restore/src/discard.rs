@@ -1,12 +1,12 @@
 //! `{"action":"discard"}`: a copy is dropped.
 
+use recoup::audit::{dry, mandate};
 use recoup::failure::Failure;
 use recoup::promote::{Discarded, Order, discard};
 use recoup::secrets::SecretStore;
 use serde::{Deserialize, Serialize};
 
 use crate::Restore;
-use crate::promote::{dry, mandate};
 
 /// A copy that is not needed any more.
 #[derive(Debug, Deserialize)]

@@ -23,6 +23,7 @@ use recoup::archive::restore::RestoreTarget;
 use recoup::archive::store::S3Store;
 use recoup::config::Env;
 use recoup::db;
+use recoup::erasures;
 use recoup::failure::Failure;
 use recoup::invocation::Operation;
 use recoup::secrets::{SecretStore, age_identities, database_url};
@@ -101,6 +102,17 @@ impl<S: SecretStore + Sync> Restore<S> {
     async fn production(&self) -> Result<PgConnectOptions, Failure> {
         let url = database_url(&self.secrets, &self.database_secret_id).await?;
         db::options(url.expose_secret(), "recoup restore")
+    }
+
+    /// The erasures in the bucket, which every copy gets.
+    async fn erasures(&self) -> Result<erasures::Records, Failure> {
+        let keys = erasures::list(&*self.store).await?;
+        let is_encrypted = keys.iter().any(|key| key.ends_with(".age"));
+        let identities = match is_encrypted {
+            true => age_identities(&self.secrets, &self.key_secret_id).await?,
+            false => Vec::new(),
+        };
+        Ok(erasures::open(&*self.store, keys, &Identities::parse(&identities)?).await?)
     }
 
     async fn identities(&self, backup: &Backup<S3Store>) -> Result<Identities, Failure> {

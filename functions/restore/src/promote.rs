@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use recoup::audit::{dry, mandate};
 use recoup::failure::Failure;
-use recoup::promote::audit::Mandate;
 use recoup::promote::rows::{Merged, RowsOrder, Triggers, Which, merge_missing, overwrite};
 use recoup::promote::{Order, Swapped, swap};
 use recoup::secrets::SecretStore;
@@ -41,27 +41,6 @@ pub enum Mode {
     MergeMissing,
     /// Rows of production are made equal to the copy's.
     Overwrite,
-}
-
-/// Nothing is changed where a request does not say `"dry_run": false`.
-pub(crate) fn dry() -> bool {
-    true
-}
-
-/// Who and why; none where nothing is to be changed.
-pub(crate) fn mandate(
-    dry_run: bool,
-    actor: Option<String>,
-    reason: Option<String>,
-) -> Result<Option<Mandate>, Failure> {
-    let given = |field: Option<String>| field.filter(|text| !text.trim().is_empty());
-    match (dry_run, given(actor), given(reason)) {
-        (true, ..) => Ok(None),
-        (false, Some(actor), Some(reason)) => Ok(Some(Mandate { actor, reason })),
-        (false, ..) => Err(Failure::invalid_request(
-            "a change needs actor (who asks for it) and reason (why): both go to recoup.audit_log",
-        )),
-    }
 }
 
 /// What the function answers.

@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use recoup::archive::digest::TableDigest;
 use recoup::archive::manifest::SelectionEntry;
 use recoup::archive::reading::Backup;
 use recoup::archive::restore::{
     Difference, HandedOver, Masks, Order, Outcome, Phases, Rebuilt, RestoredTable, Rule, Standing, State,
-    compare_production,
+    compare_production, digest_database,
 };
+use recoup::archive::schema::SchemaSelection;
 use recoup::archive::store::S3Store;
+use recoup::erasures::Applied;
 use recoup::failure::Failure;
 use recoup::secrets::SecretStore;
 use serde::Serialize;
 use serde_json::{Value, json};
+use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 
 use crate::{Restore, RestoreReply};
@@ -33,6 +37,9 @@ pub struct RestoredReply {
     /// replayed.
     #[serde(skip_serializing_if = "Option::is_none")]
     as_of_backup: Option<Vec<String>>,
+    /// Persons who were erased, and are again in the copy, after it was proven equal to the backup; absent where nobody was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<Applied>,
     /// Whether the copy holds the rows of a window only.
     partial: bool,
     /// What the copy may be used for: `promote` only where it holds everything.
@@ -94,17 +101,29 @@ pub(crate) fn fit_for(state: State) -> &'static [&'static str] {
     }
 }
 
+/// What is said about whatever came of a restore.
+pub(crate) struct Copy<'a> {
+    /// What was asked for.
+    pub(crate) order: Order,
+    /// Which columns are masked.
+    pub(crate) masks: &'a Masks,
+    /// Records of erasures that could not be read.
+    pub(crate) unreadable: Vec<String>,
+    /// What was restored.
+    pub(crate) backup: &'a Backup<S3Store>,
+    /// Where to, where it is not production's server.
+    pub(crate) target_secret: Option<&'a str>,
+}
+
 impl<S: SecretStore + Sync> Restore<S> {
     /// What is answered; a complete copy is compared with production first.
     pub(crate) async fn answer(
         &self,
         outcome: Outcome,
-        order: Order,
-        masks: &Masks,
-        backup: &Backup<S3Store>,
-        target_secret: Option<&str>,
+        copy: Copy<'_>,
         deadline: SystemTime,
     ) -> Result<RestoreReply, Failure> {
+        let Copy { order, masks, unreadable, backup, target_secret } = copy;
         let rebuilt = match outcome {
             Outcome::Rebuilt(rebuilt) => *rebuilt,
             Outcome::HandedOver(HandedOver { database, standing }) => {
@@ -118,7 +137,7 @@ impl<S: SecretStore + Sync> Restore<S> {
                 })));
             }
         };
-        let Rebuilt { mut staging, tables, replay, left_out, phases, elapsed } = rebuilt;
+        let Rebuilt { mut staging, tables, replay, left_out, mut erased, phases, elapsed } = rebuilt;
         let manifest = &backup.manifest;
         let database = staging.database.clone();
         let mut warnings = std::mem::take(&mut staging.warnings);
@@ -129,10 +148,20 @@ impl<S: SecretStore + Sync> Restore<S> {
                 "of {incomplete} rows that were gone before they were exported, columns that are read at export are empty"
             ));
         }
+        let options = staging.options.clone();
         staging.release().await;
+        erased.not_applied.extend(unreadable);
+        if !erased.not_applied.is_empty() {
+            warnings.push(format!(
+                "{} erasures could not be applied to the copy, see erased.not_applied: apply them by hand before it goes live",
+                erased.not_applied.len()
+            ));
+        }
         let production = self.production().await?;
+        let present =
+            if erased.erasures > 0 { self.present(&options, &tables).await? } else { tables.clone() };
         let difference =
-            Box::pin(compare_production(&production, manifest, &order, &tables, self.connections, deadline))
+            Box::pin(compare_production(&production, manifest, &order, &present, self.connections, deadline))
                 .await;
         let seconds = elapsed.as_secs_f64().max(f64::EPSILON);
         let bytes: u64 = manifest
@@ -153,6 +182,7 @@ impl<S: SecretStore + Sync> Restore<S> {
             status: "completed",
             target_time: order.target,
             as_of_backup: replay.map(|replay| replay.not_captured),
+            erased: (erased != Applied::default()).then_some(erased),
             rate: Rate {
                 rows_per_second: tables.iter().map(|table| table.rows).sum::<u64>() as f64 / seconds,
                 megabytes_per_second: bytes as f64 / 1e6 / seconds,
@@ -166,6 +196,24 @@ impl<S: SecretStore + Sync> Restore<S> {
             phases,
             restore_id: order.restore_id,
         })))
+    }
+}
+
+impl<S: SecretStore + Sync> Restore<S> {
+    /// The copy's tables as they are now, for what was erased is another row than the backup's.
+    async fn present(
+        &self,
+        copy: &PgConnectOptions,
+        tables: &[RestoredTable],
+    ) -> Result<Vec<RestoredTable>, Failure> {
+        let digests = digest_database(copy, &SchemaSelection::All, self.connections).await?;
+        let named = digests.into_iter().map(|((schema, name), digest)| (format!("{schema}.{name}"), digest));
+        let digests: BTreeMap<String, TableDigest> = named.collect();
+        let present = tables.iter().map(|table| match digests.get(&table.table) {
+            Some(digest) => RestoredTable { rows: digest.rows, digest: digest.sum, ..table.clone() },
+            None => table.clone(),
+        });
+        Ok(present.collect())
     }
 }
 

@@ -6,10 +6,12 @@ use std::time::SystemTime;
 
 use recoup::archive::reading::Backup;
 use recoup::archive::restore::{Found, Restoring, Staging, State, find_restore};
+use recoup::erasures::Records;
 use recoup::failure::Failure;
 use recoup::secrets::SecretStore;
 use serde::Deserialize;
 
+use crate::reply::Copy;
 use crate::{Restore, RestoreReply};
 
 /// A restore that is to go on.
@@ -50,10 +52,12 @@ impl<S: SecretStore + Sync> Restore<S> {
         let backup = Arc::new(Backup::open(Arc::clone(&self.store), id).await?);
         let identities = self.identities(&backup).await?;
         let opening = Restoring::open(target, order, Arc::clone(&backup), &identities);
-        let restoring = Box::pin(opening).await?;
+        let Records { erasures, unreadable } = self.erasures().await?;
+        let restoring = Box::pin(opening).await?.erasing(erasures);
         let (order, masks) = (restoring.order().clone(), restoring.masks().clone());
         let outcome = Box::pin(restoring.resume(staging, deadline)).await?;
-        Box::pin(self.answer(outcome, order, &masks, &backup, target_secret, deadline)).await
+        let copy = Copy { order, masks: &masks, unreadable, backup: &backup, target_secret };
+        Box::pin(self.answer(outcome, copy, deadline)).await
     }
 }
 

@@ -1,12 +1,12 @@
 //! `{"action":"undo"}`: what was production before a swap is production again.
 
+use recoup::audit::{dry, mandate};
 use recoup::failure::Failure;
 use recoup::promote::{Order, Swapped, undo};
 use recoup::secrets::SecretStore;
 use serde::{Deserialize, Serialize};
 
 use crate::Restore;
-use crate::promote::{dry, mandate};
 
 /// A swap that is to be undone.
 #[derive(Debug, Deserialize)]

@@ -7,7 +7,8 @@ use age::x25519;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::Env;
-use crate::secrets::BackupRecipients;
+use crate::failure::Failure;
+use crate::secrets::{BackupRecipients, SecretStore, backup_recipients};
 
 use super::error::ArchiveError;
 use super::manifest;
@@ -19,6 +20,35 @@ pub enum Encryption {
     Age(Vec<Recipient>),
     /// Nobody needs a key.
     None,
+}
+
+/// To whom a function encrypts: as it was deployed, and as a rotation of the backup key said since.
+pub struct CurrentEncryption {
+    configured: Encryption,
+    recipients_secret_id: Option<String>,
+}
+
+impl CurrentEncryption {
+    /// Reads what [`Encryption::from_env`] reads, and `BACKUP_RECIPIENTS_SECRET_ID`.
+    pub fn from_env(env: &mut Env) -> Self {
+        Self {
+            configured: Encryption::from_env(env),
+            recipients_secret_id: env.optional("BACKUP_RECIPIENTS_SECRET_ID"),
+        }
+    }
+
+    /// To whom is encrypted now.
+    ///
+    /// # Errors
+    /// Why the secret cannot be read; `EncryptionFailed` where a public key in it is none.
+    pub async fn now(&self, secrets: &impl SecretStore) -> Result<Encryption, Failure> {
+        match (&self.recipients_secret_id, &self.configured) {
+            (Some(id), Encryption::Age(_)) => {
+                Ok(self.configured.rotated(&backup_recipients(secrets, id).await?)?)
+            }
+            _ => Ok(self.configured.clone()),
+        }
+    }
 }
 
 /// A public key.
@@ -200,6 +230,11 @@ impl Identities {
         let recipients = &encryption.recipients;
         let opens = |identity: &&x25519::Identity| recipients.contains(&identity.to_public().to_string());
         self.0.iter().find(opens).cloned().map(Decryption::Age)
+    }
+
+    /// Opens a small object that was encrypted to any of them; `None` where none opens it, or it is damaged.
+    pub fn open_document(&self, stored: &[u8]) -> Option<Vec<u8>> {
+        self.0.iter().find_map(|identity| age::decrypt(identity, stored).ok())
     }
 
     /// How many there are.

@@ -38,6 +38,8 @@ pub fn instructions(manifest: &Manifest) -> String {
         "load" => load.clone(),
         "sequences" => sequences(manifest),
         "counts" => counts(manifest),
+        "open_erasures" => pick(manifest, OPEN_ERASURES, ""),
+        "erase" => erase(manifest),
         "unsupported" => unsupported(manifest),
         other => unreachable!("RESTORE.md has no {other}"),
     })
@@ -114,6 +116,24 @@ fn sums(manifest: &Manifest) -> String {
 fn create_database(manifest: &Manifest) -> String {
     let database = &manifest.database;
     format!("TEMPLATE template0 ENCODING {}{}", quote_literal(&database.encoding), locale(database))
+}
+
+const OPEN_ERASURES: &str = "for record in erasures/*.age; do
+    [ ! -e \"$record\" ] || age --decrypt --identity \"$KEY\" --output \"${record%.age}\" \"$record\"
+done
+";
+
+/// What takes an erased person's data from each of our tables that the backup has.
+fn erase(manifest: &Manifest) -> String {
+    let has = |name: &str| manifest.tables.iter().any(|table| table.schema == "recoup" && table.name == name);
+    [
+        ("customers", include_str!("sql/erase_customers.sql")),
+        ("webhook_events", include_str!("sql/erase_events.sql")),
+        ("audit_log", include_str!("sql/erase_audit_log.sql")),
+    ]
+    .into_iter()
+    .filter_map(|(table, sql)| has(table).then_some(sql))
+    .collect()
 }
 
 /// Text as one word of a POSIX shell.

@@ -4,15 +4,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, Row};
 
 use super::error::PromoteError;
-
-/// Who asks for a change, and why.
-#[derive(Debug, Clone)]
-pub struct Mandate {
-    /// Who.
-    pub actor: String,
-    /// Why.
-    pub reason: String,
-}
+use crate::audit::Mandate;
 
 /// One row of the log.
 pub struct Entry<'a> {

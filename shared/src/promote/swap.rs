@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::audit::{Entry, Mandate, record};
+use super::audit::{Entry, record};
 use super::carried;
 use super::checks::{
     check_fit, check_rights, check_sessions, migrations_warning, refused, sessions_to_end, slots_warning,
@@ -23,6 +23,7 @@ use super::sessions::{SessionCount, counted};
 use crate::archive::names::key_timestamp;
 use crate::archive::restore::check_name;
 use crate::archive::session::run;
+use crate::audit::Mandate;
 use crate::db;
 
 /// Postgres cuts names to this length.

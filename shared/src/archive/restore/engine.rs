@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use super::analyze::analyze;
 use super::compare::{self, RestoredTable};
 use super::definitions::Definitions;
+use super::documents::{check_instructions, read_definitions};
 use super::ledger::{Ledger, Step};
 use super::load::Load;
 use super::mask::Masks;
@@ -24,12 +25,13 @@ use super::standing::Standing;
 use super::subset::Subset;
 use super::wanted::wanted_tables;
 use crate::archive::encryption::{Decryption, Identities};
-use crate::archive::error::{ArchiveError, Damage};
+use crate::archive::error::ArchiveError;
 use crate::archive::progress::Progress;
-use crate::archive::reading::{Backup, ReadError};
+use crate::archive::reading::Backup;
 use crate::archive::store::{ObjectStore, StoreErrorKind};
 use crate::changes::Replay;
 use crate::db;
+use crate::erasures::{Applied, Erasure, apply_to_copy};
 
 /// What is kept back of the invocation's time to drop the staging database, or to answer how it goes on.
 const CLEAN_UP_TIME: Duration = Duration::from_secs(20);
@@ -66,6 +68,8 @@ pub struct Rebuilt {
     pub replay: Option<Replay>,
     /// What was left out of it, because it needs a table that is not wanted.
     pub left_out: Vec<String>,
+    /// What the erasures of persons came to, which is after the proof.
+    pub erased: Applied,
     /// How long the parts of the last invocation's work took.
     pub phases: Phases,
     /// How long it took since the restore began, over all its invocations.
@@ -98,6 +102,8 @@ pub struct Restoring<S> {
     replay: Option<Replay>,
     identities: Identities,
     sql: String,
+    /// Applied to the copy once it is proven; none for a copy that nobody gets to see.
+    erasures: Option<Vec<Erasure>>,
 }
 
 impl<S: ObjectStore> Restoring<S> {
@@ -131,7 +137,12 @@ impl<S: ObjectStore> Restoring<S> {
             Some(instant) => Some(Replay::plan(&backup.store, &backup.manifest, instant).await?),
         };
         let identities = identities.clone();
-        Ok(Self { target, order, backup, decryption, masks, replay, identities, sql })
+        Ok(Self { target, order, backup, decryption, masks, replay, identities, sql, erasures: None })
+    }
+
+    /// The same, and whoever was erased is erased in the copy as well: by `erasures`, and by what it knows itself.
+    pub fn erasing(self, erasures: Vec<Erasure>) -> Self {
+        Self { erasures: Some(erasures), ..self }
     }
 
     /// Restores into a new database `database`, and hands over where the time is up.
@@ -336,14 +347,22 @@ impl<S: ObjectStore> Restoring<S> {
             definitions_seconds: built_seconds - rows_seconds,
             proof_seconds: began.elapsed().as_secs_f64() - built_seconds,
         };
-        Ok(Filled { tables, warnings, left_out, phases })
+        // The transaction that ends the restore: a copy is never complete with somebody in it who was erased.
+        staging.begin_end().await?;
+        let erased = match &self.erasures {
+            None => Applied::default(),
+            Some(erasures) => apply_to_copy(staging.session(), erasures)
+                .await
+                .map_err(|error| ArchiveError::database("erase whoever was erased", &error))?,
+        };
+        Ok(Filled { tables, warnings, left_out, erased, phases })
     }
 
     fn rebuilt(&self, mut staging: Staging, filled: Filled) -> Rebuilt {
-        let Filled { tables, warnings, left_out, phases } = filled;
+        let Filled { tables, warnings, left_out, erased, phases } = filled;
         staging.warnings.extend(warnings);
         let elapsed = (OffsetDateTime::now_utc() - self.order.began_at).unsigned_abs();
-        Rebuilt { staging, tables, replay: self.replay.clone(), left_out, phases, elapsed }
+        Rebuilt { staging, tables, replay: self.replay.clone(), left_out, erased, phases, elapsed }
     }
 }
 
@@ -352,6 +371,7 @@ struct Filled {
     tables: Vec<RestoredTable>,
     warnings: Vec<String>,
     left_out: Vec<String>,
+    erased: Applied,
     phases: Phases,
 }
 
@@ -363,36 +383,5 @@ fn is_passing(error: &ArchiveError) -> bool {
         ArchiveError::Store(error) => error.kind == StoreErrorKind::Unavailable,
         ArchiveError::Other(failure) => failure.error_type() == "DatabaseUnavailable",
         _ => false,
-    }
-}
-
-async fn read_definitions<S: ObjectStore>(
-    backup: &Backup<S>,
-    decryption: &Decryption,
-) -> Result<String, ArchiveError> {
-    let key = &backup.manifest.schema.object.key;
-    let sql = backup.read_definitions(decryption).await.map_err(|error| unreadable(backup, key, error))?;
-    match backup.manifest.statement_outside(&sql) {
-        None => Ok(sql),
-        Some(name) => {
-            let reason = format!("it has no statement for {name}");
-            Err(backup.damaged(vec![Damage::new(key, reason)]))
-        }
-    }
-}
-
-/// The small objects are not needed here, but a backup with a damaged object is not trusted in part.
-async fn check_instructions<S: ObjectStore>(backup: &Backup<S>) -> Result<(), ArchiveError> {
-    for object in [&backup.manifest.instructions, &backup.manifest.summary] {
-        backup.read_document(object).await.map_err(|error| unreadable(backup, &object.key, error))?;
-    }
-    Ok(())
-}
-
-fn unreadable<S: ObjectStore>(backup: &Backup<S>, key: &str, error: ReadError) -> ArchiveError {
-    match error {
-        ReadError::Damaged(reason) => backup.damaged(vec![Damage::new(key, reason)]),
-        ReadError::Store(error) => error.into(),
-        ReadError::CutOff => ArchiveError::Interrupted { operation: format!("read {key}") },
     }
 }

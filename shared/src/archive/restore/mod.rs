@@ -8,6 +8,7 @@
 mod analyze;
 mod compare;
 mod definitions;
+mod documents;
 mod engine;
 mod found;
 mod ledger;
@@ -31,6 +32,7 @@ pub use engine::{HandedOver, Outcome, Phases, Rebuilt, RestoreTarget, Restoring}
 pub use found::{Found, find_restore};
 pub use leftovers::drop_leftovers;
 pub use mark::{Mark, State};
+pub(crate) use mask::mask_json;
 pub use mask::{Masks, Rule};
 pub use order::{Masking, Order};
 pub use preview::{Preview, TablePreview};

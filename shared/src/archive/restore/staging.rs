@@ -163,7 +163,16 @@ impl Staging {
         let _ = self.session.close().await;
     }
 
-    /// The database is proven: the list of what was done goes, and the comment says what it is, at one moment.
+    /// Begins the transaction that [`Self::finish`] commits.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Database`].
+    pub(super) async fn begin_end(&mut self) -> Result<(), ArchiveError> {
+        run(&mut self.session, &format!("end the restore of database {}", self.database), "BEGIN").await
+    }
+
+    /// The database is proven: the list of what was done goes, and the comment says what it is, at one moment. After
+    /// [`Self::begin_end`].
     ///
     /// # Errors
     /// [`ArchiveError::Database`].
@@ -177,7 +186,7 @@ impl Staging {
         // Event triggers of the database are not meant for this; who could make them may silence them.
         let silence = if events { "SET LOCAL session_replication_role = 'replica';" } else { "" };
         let sql = format!(
-            "BEGIN; SET LOCAL client_min_messages = warning; {silence}
+            "SET LOCAL client_min_messages = warning; {silence}
             DROP SCHEMA {} CASCADE;
             {};
             COMMIT",

@@ -36,7 +36,7 @@ use self::triggers::{firing, read_triggers, switch_on};
 use self::work::Work;
 use self::writing::{prove, write_all};
 use super::PromoteError;
-use super::audit::{Entry, Mandate, record};
+use super::audit::{Entry, record};
 use super::checks::refused;
 use super::mark::Mark;
 use super::server::Server;
@@ -44,6 +44,7 @@ use crate::archive::ArchiveError;
 use crate::archive::names::key_timestamp;
 use crate::archive::selection::TableName;
 use crate::archive::session::{begin_writing, open_reading, run};
+use crate::audit::Mandate;
 use crate::comparison::tables::Table;
 use crate::db;
 

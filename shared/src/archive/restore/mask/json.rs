@@ -45,7 +45,7 @@ const PERSONAL: [&str; 33] = [
 const CODE_BYTES_MAX: usize = 80;
 
 /// Masks the texts of a document with what `replacement` makes of each. None where it is no JSON.
-pub(super) fn mask_json(document: &[u8], replacement: impl Fn(&[u8]) -> String) -> Option<String> {
+pub(crate) fn mask_json(document: &[u8], replacement: impl Fn(&[u8]) -> String) -> Option<String> {
     serde_json::from_slice::<serde::de::IgnoredAny>(document).ok()?;
     let document = std::str::from_utf8(document).ok()?;
     let mut out = String::with_capacity(document.len());

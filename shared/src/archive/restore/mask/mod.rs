@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 
 pub(super) use changes::ChangeMasks;
+pub(crate) use json::mask_json;
 pub use rule::Rule;
 
 use self::values::Masker;
