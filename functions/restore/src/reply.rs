@@ -3,21 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use recoup::archive::digest::TableDigest;
 use recoup::archive::manifest::SelectionEntry;
 use recoup::archive::reading::Backup;
 use recoup::archive::restore::{
-    Difference, HandedOver, Masks, Order, Outcome, Phases, Rebuilt, RestoredTable, Rule, Standing, State,
-    compare_production, digest_database,
+    DatabaseCopy, Difference, HandedOver, Masks, Order, Outcome, Phases, Rebuilt, RestoredTable, Rule,
+    Standing, State, compare_production,
 };
-use recoup::archive::schema::SchemaSelection;
 use recoup::archive::store::S3Store;
 use recoup::erasures::Applied;
 use recoup::failure::Failure;
 use recoup::secrets::SecretStore;
 use serde::Serialize;
 use serde_json::{Value, json};
-use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 
 use crate::{Restore, RestoreReply};
@@ -158,10 +155,9 @@ impl<S: SecretStore + Sync> Restore<S> {
             ));
         }
         let production = self.production().await?;
-        let present =
-            if erased.erasures > 0 { self.present(&options, &tables).await? } else { tables.clone() };
+        let copy = DatabaseCopy { options: &options, tables: &tables, rewritten: &erased.written };
         let difference =
-            Box::pin(compare_production(&production, manifest, &order, &present, self.connections, deadline))
+            Box::pin(compare_production(&production, manifest, &order, &copy, self.connections, deadline))
                 .await;
         let seconds = elapsed.as_secs_f64().max(f64::EPSILON);
         let bytes: u64 = manifest
@@ -196,24 +192,6 @@ impl<S: SecretStore + Sync> Restore<S> {
             phases,
             restore_id: order.restore_id,
         })))
-    }
-}
-
-impl<S: SecretStore + Sync> Restore<S> {
-    /// The copy's tables as they are now, for what was erased is another row than the backup's.
-    async fn present(
-        &self,
-        copy: &PgConnectOptions,
-        tables: &[RestoredTable],
-    ) -> Result<Vec<RestoredTable>, Failure> {
-        let digests = digest_database(copy, &SchemaSelection::All, self.connections).await?;
-        let named = digests.into_iter().map(|((schema, name), digest)| (format!("{schema}.{name}"), digest));
-        let digests: BTreeMap<String, TableDigest> = named.collect();
-        let present = tables.iter().map(|table| match digests.get(&table.table) {
-            Some(digest) => RestoredTable { rows: digest.rows, digest: digest.sum, ..table.clone() },
-            None => table.clone(),
-        });
-        Ok(present.collect())
     }
 }
 

@@ -33,6 +33,9 @@ pub struct Applied {
     pub application_rows: u64,
     /// What could not be applied, and why: it is to be done by hand.
     pub not_applied: Vec<String>,
+    /// Tables that may have other rows now: schema and name.
+    #[serde(skip)]
+    pub written: BTreeSet<(String, String)>,
 }
 
 impl Applied {
@@ -137,10 +140,16 @@ async fn apply_these(
             applied.audit_entries += take_from_audit_log(connection, &objects, pass.since).await?;
         }
     }
+    for ours in ["customers", "webhook_events", "audit_log", "erasures"] {
+        applied.written.insert(("recoup".to_owned(), ours.to_owned()));
+    }
     for (erasure, _) in &wanted {
         for row in &erasure.application_rows {
             match write_row(connection, row).await? {
-                Ok(rows) => applied.application_rows += rows,
+                Ok((table, rows)) => {
+                    applied.application_rows += rows;
+                    applied.written.insert((table.schema, table.name));
+                }
                 Err(reason) => {
                     applied
                         .not_applied
@@ -223,12 +232,12 @@ async fn take_from_customers(
 async fn write_row(
     connection: &mut PgConnection,
     row: &ApplicationRow,
-) -> Result<Result<u64, String>, sqlx::Error> {
-    let table: TableName = match row.table.parse() {
-        Ok(table) => table,
+) -> Result<Result<(TableName, u64), String>, sqlx::Error> {
+    let name: TableName = match row.table.parse() {
+        Ok(name) => name,
         Err(reason) => return Ok(Err(reason)),
     };
-    let table = quote_qualified(&table.schema, &table.name);
+    let table = quote_qualified(&name.schema, &name.name);
     let set: Vec<String> = row.set.keys().map(|name| quote_ident(name)).collect();
     let set: Vec<String> = set.iter().map(|name| format!("{name} = new_values.{name}")).collect();
     let key: Vec<String> = row.key.keys().map(|name| quote_ident(name)).collect();
@@ -248,7 +257,7 @@ async fn write_row(
         .execute(&mut *connection)
         .await;
     match written {
-        Ok(written) => Ok(Ok(written.rows_affected())),
+        Ok(written) => Ok(Ok((name, written.rows_affected()))),
         Err(error) if error.as_database_error().is_some() => {
             sqlx::query("rollback to erased_row").persistent(false).execute(&mut *connection).await?;
             Ok(Err(DatabaseReason::of(&error).to_string()))

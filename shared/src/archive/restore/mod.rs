@@ -36,7 +36,7 @@ pub(crate) use mask::mask_json;
 pub use mask::{Masks, Rule};
 pub use order::{Masking, Order};
 pub use preview::{Preview, TablePreview};
-pub use production::{Difference, TableDifference, compare_production};
+pub use production::{DatabaseCopy, Difference, TableDifference, compare_production};
 pub(super) use staging::locale;
 pub use staging::{Staging, check_name};
 pub use standing::Standing;

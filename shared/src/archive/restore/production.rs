@@ -44,13 +44,42 @@ pub struct TableDifference {
     pub copy_digest: Option<RowSum>,
 }
 
-/// Reads production's counts and digests and compares them with those of the copy's tables, `copy`. Of a backup of some
-/// tables, or a restore of some, only these are compared.
+/// The copy that is compared.
+pub struct DatabaseCopy<'a> {
+    /// How to connect to it.
+    pub options: &'a PgConnectOptions,
+    /// Its tables as they were proven.
+    pub tables: &'a [RestoredTable],
+    /// Those that were written after the proof, by schema and name: they are read again.
+    pub rewritten: &'a BTreeSet<(String, String)>,
+}
+
+impl DatabaseCopy<'_> {
+    async fn digests(&self, connections: usize) -> Result<BTreeMap<String, TableDigest>, ArchiveError> {
+        let proven = |table: &RestoredTable| TableDigest { rows: table.rows, sum: table.digest };
+        let mut digests: BTreeMap<String, TableDigest> =
+            self.tables.iter().map(|table| (table.table.clone(), proven(table))).collect();
+        if !self.rewritten.is_empty() {
+            let wanted =
+                |schema: &str, name: &str| self.rewritten.contains(&(schema.to_owned(), name.to_owned()));
+            for ((schema, name), digest) in
+                digest_tables(self.options, &SchemaSelection::All, wanted, connections).await?
+            {
+                // What the copy has for its definition alone is not compared.
+                digests.entry(format!("{schema}.{name}")).and_modify(|proven| *proven = digest);
+            }
+        }
+        Ok(digests)
+    }
+}
+
+/// Reads production's counts and digests and compares them with those of the copy's tables. Of a backup of some tables, or a
+/// restore of some, only these are compared.
 pub async fn compare_production(
     production: &PgConnectOptions,
     manifest: &Manifest,
     order: &Order,
-    copy: &[RestoredTable],
+    copy: &DatabaseCopy<'_>,
     connections: usize,
     deadline: SystemTime,
 ) -> Difference {
@@ -65,10 +94,15 @@ pub async fn compare_production(
     }
     let unreachable = |reason| without_tables("production unreachable", reason);
     let time_left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(REPLY_TIME);
-    let digests: BTreeMap<&str, TableDigest> = copy
-        .iter()
-        .map(|table| (table.table.as_str(), TableDigest { rows: table.rows, sum: table.digest }))
-        .collect();
+    let limit = tokio::time::Instant::now() + time_left;
+    let digests = match tokio::time::timeout_at(limit, Box::pin(copy.digests(connections))).await {
+        Ok(Ok(digests)) => digests,
+        Ok(Err(error)) => return without_tables("not compared", error.to_string()),
+        Err(_) => {
+            let error = ArchiveError::TimeLimit { operation: "read the copy to compare it" };
+            return without_tables("not compared", error.to_string());
+        }
+    };
     let of_copy: Vec<(&TableEntry, TableDigest)> = manifest
         .tables
         .iter()
@@ -79,7 +113,7 @@ pub async fn compare_production(
     let is_everything = manifest.is_everything() && order.tables.is_none();
     let wanted = |schema: &str, name: &str| is_everything || own.contains(&(schema, name));
     let reading = digest_tables(production, &SchemaSelection::All, wanted, connections);
-    let mut found = match tokio::time::timeout(time_left, Box::pin(reading)).await {
+    let mut found = match tokio::time::timeout_at(limit, Box::pin(reading)).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return unreachable(error.to_string()),
         Err(_) => {
