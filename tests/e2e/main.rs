@@ -47,6 +47,7 @@ mod reconcile_balance;
 mod reconcile_endpoint;
 mod reconcile_objects;
 mod reconcile_report;
+mod recovery_points;
 mod restore_by_hand;
 mod restore_faults;
 mod restore_masked;

@@ -2,6 +2,7 @@
 //! where a request does not say otherwise.
 
 mod erase_customer;
+mod recovery_points;
 mod replay_erasures;
 mod request;
 
@@ -20,6 +21,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 pub use crate::erase_customer::{EraseCustomerReply, EraseCustomerRequest};
+pub use crate::recovery_points::{CreateRecoveryPointRequest, DropRecoveryPointRequest, RecoveryPointReply};
 pub use crate::replay_erasures::{ReplayErasuresReply, ReplayErasuresRequest};
 pub use crate::request::OperateRequest;
 
@@ -31,6 +33,8 @@ pub enum OperateReply {
     EraseCustomer(Box<EraseCustomerReply>),
     /// Of `replay_erasures`.
     ReplayErasures(Box<ReplayErasuresReply>),
+    /// Of `create_recovery_point` and `drop_recovery_point`.
+    RecoveryPoint(Box<RecoveryPointReply>),
 }
 
 /// The function.
@@ -76,6 +80,14 @@ impl<S: SecretStore + Sync> Operation for Operate<S> {
             OperateRequest::ReplayErasures(request) => {
                 let replayed = Box::pin(self.replay_erasures(request)).await?;
                 Ok(OperateReply::ReplayErasures(Box::new(replayed)))
+            }
+            OperateRequest::CreateRecoveryPoint(request) => {
+                let created = Box::pin(self.recovery_point(request.understood()?)).await?;
+                Ok(OperateReply::RecoveryPoint(Box::new(created)))
+            }
+            OperateRequest::DropRecoveryPoint(request) => {
+                let dropped = Box::pin(self.recovery_point(request.understood()?)).await?;
+                Ok(OperateReply::RecoveryPoint(Box::new(dropped)))
             }
         }
     }

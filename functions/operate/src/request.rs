@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::erase_customer::EraseCustomerRequest;
+use crate::recovery_points::{CreateRecoveryPointRequest, DropRecoveryPointRequest};
 use crate::replay_erasures::ReplayErasuresRequest;
 
 /// What the function is asked.
@@ -15,6 +16,10 @@ pub enum OperateRequest {
     EraseCustomer(EraseCustomerRequest),
     /// Erase once more whoever was erased.
     ReplayErasures(ReplayErasuresRequest),
+    /// Keep an instant restorable.
+    CreateRecoveryPoint(CreateRecoveryPointRequest),
+    /// Let an instant go.
+    DropRecoveryPoint(DropRecoveryPointRequest),
 }
 
 impl<'de> Deserialize<'de> for OperateRequest {
@@ -24,6 +29,8 @@ impl<'de> Deserialize<'de> for OperateRequest {
         match action.as_str() {
             Some("erase_customer") => read(fields).map(Self::EraseCustomer),
             Some("replay_erasures") => read(fields).map(Self::ReplayErasures),
+            Some("create_recovery_point") => read(fields).map(Self::CreateRecoveryPoint),
+            Some("drop_recovery_point") => read(fields).map(Self::DropRecoveryPoint),
             Some(other) => Err(D::Error::custom(format!("action {other:?} is not known"))),
             None if action.is_null() => Err(D::Error::custom("action is not given")),
             None => Err(D::Error::custom("action is not a text")),
@@ -46,8 +53,9 @@ fn read<T: DeserializeOwned, E: Error>(fields: Map<String, Value>) -> Result<T, 
 
 impl Request for OperateRequest {
     const ACCEPTS: &'static str = "action \"erase_customer\" with customer (cus_… or guest_…) or email, and optionally \
-        application_rows, a list of {\"table\",\"key\",\"set\"}; \"replay_erasures\"; both change nothing without dry_run \
-        false, actor and reason";
+        application_rows, a list of {\"table\",\"key\",\"set\"}; \"replay_erasures\"; \"create_recovery_point\" with name, and \
+        optionally description and at (RFC 3339, with its zone); \"drop_recovery_point\" with name; all change nothing \
+        without dry_run false, actor and reason";
     const EXAMPLE: &'static str = r#"{"action":"erase_customer","customer":"cus_1"}"#;
 }
 
@@ -79,6 +87,12 @@ mod tests {
             json!({"action": "erase_customer", "customer": "cus_1", "dry_run": false}),
             json!({"action": "replay_erasures", "dry_run": false, "actor": "ada"}),
             json!({"action": "replay_erasures", "customer": "cus_1"}),
+            json!({"action": "create_recovery_point"}),
+            json!({"action": "create_recovery_point", "name": "before release"}),
+            json!({"action": "create_recovery_point", "name": "-x"}),
+            json!({"action": "create_recovery_point", "name": "x", "at": "2026-11-21T09:30:00"}),
+            json!({"action": "create_recovery_point", "name": "x", "dry_run": false, "actor": "ada"}),
+            json!({"action": "drop_recovery_point", "name": "x", "dry_run": false}),
         ] {
             let failure = understood(payload.clone()).expect_err("refused");
             assert_eq!(failure.error_type(), "InvalidRequest", "{payload}");
@@ -93,6 +107,8 @@ mod tests {
             json!({"action": "erase_customer", "email": "ada@example.com", "dry_run": false, "actor": "bob", "reason": "art. 17"}),
             json!({"action": "erase_customer", "customer": "guest_1", "application_rows": [
                 {"table": "public.\"People\"", "key": {"id": 1}, "set": {"email": null, "name": "gone"}}]}),
+            json!({"action": "create_recovery_point", "name": "before-release-12", "at": "2026-11-21T10:30:00+01:00"}),
+            json!({"action": "drop_recovery_point", "name": "before-release-12"}),
             json!({"action": "replay_erasures"}),
             json!({"action": "replay_erasures", "dry_run": false, "actor": "schedule", "reason": "daily"}),
         ] {
@@ -104,6 +120,8 @@ mod tests {
         match parse::<OperateRequest>(payload)? {
             OperateRequest::EraseCustomer(request) => request.understood().map(drop),
             OperateRequest::ReplayErasures(request) => request.understood().map(drop),
+            OperateRequest::CreateRecoveryPoint(request) => request.understood().map(drop),
+            OperateRequest::DropRecoveryPoint(request) => request.understood().map(drop),
         }
     }
 }
