@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 BINARIES := $${CARGO_TARGET_DIR:-target}/debug
 
-.PHONY: help setup build demo up test drill bench check guard package fmt clean
+.PHONY: help setup build demo up test drill bench check guard package sam fmt clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | while IFS='|' read -r name text; do \
@@ -48,6 +48,8 @@ check: setup ## what has to hold before the tests: format, lints, docs, licences
 	$(PYTHON) tests/check/aurora.py
 	$(PYTHON) tests/check/aurora.py --breaks
 	$(PYTHON) tests/check/cost.py
+	$(PYTHON) tests/check/build.py
+	$(PYTHON) tests/check/build.py --breaks
 
 # Its own folder: what it needs of AWS's libraries is not what the AWS CLI needs. It takes minutes to install, which is
 # why `make check` leaves it out; the public CI runs it (.github/workflows).
@@ -62,6 +64,16 @@ guard: setup ## checkov's rules over the templates; each exception stands beside
 package: setup ## one zip for each function with its SHA-256, into target/package
 	cargo build --locked --release $$($(PYTHON) tests/check/package.py --functions | sed 's/^/--bin /')
 	$(PYTHON) tests/check/package.py "$${CARGO_TARGET_DIR:-target}/release" target/package
+
+# With tools of its own, as on a machine that never saw the repository: what README deploys, for minutes. The public CI
+# runs it (.github/workflows).
+SAM := target/sam
+
+sam: ## build every function by `sam build`, as README deploys it, and pack what comes of it into target/package
+	@[ -e $(SAM)/.installed ] || { rm -rf $(SAM) && python3 -m venv $(SAM) && $(SAM)/bin/python -m pip install --quiet \
+		--disable-pip-version-check -r infra/requirements.txt && touch $(SAM)/.installed; }
+	PATH="$$PWD/$(SAM)/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam build
+	$(SAM)/bin/python tests/check/package.py .aws-sam/build target/package
 
 fmt: ## format the Rust code
 	cargo fmt --all

@@ -16,25 +16,32 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "cost.md"
 BEGIN, END = "<!-- computed by tests/check/cost.py -->\n", "<!-- end of what is computed -->"
 
-# US dollars, without any free tier: AWS's list prices for us-east-1 at the end of 2025.
+# US dollars for us-east-1, without any free tier, each with where it was last seen. Nobody asked AWS's price list itself:
+# these are words of it that others quote.
+LIST = "2026-08, AWS's price list, quoted word by word"
+PAGE_READ = "2026-09, AWS's pricing page, quoted word by word"
+REPORTED = "2026, articles on the price"
 PRICES = {
-    "Lambda, a GB-second (x86_64)": 0.0000166667,
-    "Lambda, a million requests": 0.20,
-    "HTTP API, a million requests": 1.00,
-    "EventBridge Scheduler, a million invocations": 1.00,
-    "S3 Standard, a GB a month": 0.023,
-    "S3, a thousand PUT, LIST": 0.005,
-    "S3, a thousand GET": 0.0004,
-    "CloudWatch Logs, a GB taken in": 0.50,
-    "CloudWatch Logs, a GB a month kept": 0.03,
-    "CloudWatch, a metric a month": 0.30,
-    "CloudWatch, an alarm's metric a month": 0.10,
-    "CloudWatch, a dashboard a month": 3.00,
-    "Secrets Manager, a secret a month": 0.40,
-    "Secrets Manager, ten thousand calls": 0.05,
-    "Aurora Serverless v2, a capacity unit an hour": 0.12,
-    "Aurora, a GB a month": 0.10,
-    "NAT gateway, an hour": 0.045,
+    "Lambda, a GB-second (x86_64)": (0.0000166667, LIST),
+    "Lambda, a million requests": (0.20, LIST),
+    "HTTP API, a million requests": (1.00, LIST),
+    "EventBridge Scheduler, a million invocations": (1.00, LIST),
+    "S3 Standard, a GB a month": (0.023, LIST),
+    "S3, a thousand PUT, LIST": (0.005, LIST),
+    "S3, a thousand GET": (0.0004, LIST),
+    "CloudWatch Logs, a GB taken in": (0.50, REPORTED),
+    "CloudWatch Logs, a GB a month kept": (0.03, "2024-07, worked out from AWS's price list by Infracost"),
+    "CloudWatch, a metric a month": (0.30, REPORTED),
+    "CloudWatch, an alarm's metric a month": (0.10, "2024-07, worked out from AWS's price list by Infracost"),
+    "CloudWatch, a dashboard a month": (3.00, REPORTED),
+    "Secrets Manager, a secret a month": (0.40, PAGE_READ),
+    "Secrets Manager, ten thousand calls": (0.05, PAGE_READ),
+    "Aurora Serverless v2, a capacity unit an hour": (0.12, REPORTED),
+    "Aurora, a GB a month": (0.10, REPORTED),
+    "Aurora, a million reads and writes of its storage": (0.20, "2024-07, worked out from AWS's price list by Infracost"),
+    "NAT gateway, an hour": (0.045, LIST),
+    "NAT gateway, a GB": (0.045, LIST),
+    "public address, an hour": (0.005, LIST),
 }
 
 DAYS, HOURS = 30, 730
@@ -59,6 +66,11 @@ ASSUMED = {
 EVENTS = [1_000, 10_000, 100_000, 1_000_000, 10_000_000]
 ROWS_GB = [0.1, 1, 10, 25]
 SHOWN = [(10_000, 1), (100_000, 10), (1_000_000, 25)]
+
+
+def price(what):
+    """Dollars for one."""
+    return PRICES[what][0]
 
 
 def runs_a_month(expression):
@@ -124,7 +136,7 @@ def metric_names():
 
 def month(facts, events, rows_gb):
     """Dollars by part."""
-    price, assumed = PRICES.get, ASSUMED.get
+    assumed = ASSUMED.get
     beside = assumed("seconds that a run takes beside")
     share = {kind: assumed(f"share of the rows: {kind}") for kind in ("payments", "orders", "tickets")}
 
@@ -184,10 +196,10 @@ def computed():
     by_part = [
         [part, *(f"{p[part]:,.2f} ({p[part] / sum(p.values()):.0%})" for p in parts)] for part in parts[0]
     ]
-    aurora = 0.5 * HOURS * PRICES["Aurora Serverless v2, a capacity unit an hour"]
-    nat = HOURS * PRICES["NAT gateway, an hour"]
+    aurora = 0.5 * HOURS * price("Aurora Serverless v2, a capacity unit an hour")
+    way_out = HOURS * (price("NAT gateway, an hour") + price("public address, an hour"))
     assumed = [[what, f"{value:g}"] for what, value in ASSUMED.items()]
-    prices = [[what, f"{price:.10f}".rstrip("0").rstrip(".")] for what, price in PRICES.items()]
+    prices = [[what, f"{usd:.10f}".rstrip("0").rstrip("."), seen] for what, (usd, seen) in PRICES.items()]
     return "\n\n".join(
         [
             "US dollars a month, by events a month and by the size of the database's rows:",
@@ -196,12 +208,12 @@ def computed():
             + ", ".join(f"{events:,} events and {size(gb)}" for events, gb in SHOWN)
             + ":",
             table(["part", *(f"{events:,}, {size(gb)}" for events, gb in SHOWN)], by_part),
-            f"With `infra/aurora.yaml` on top: {aurora:.0f} for its least capacity, {nat:.0f} for the way out, and "
-            f"{PRICES['Aurora, a GB a month']:.2f} a GB.",
+            f"With `infra/aurora.yaml` on top: {aurora:.0f} for its least capacity, {way_out:.0f} for the way out and its "
+            f"address, {price('Aurora, a GB a month'):.2f} a GB of rows, and what is read and written.",
             f"Counted in the template: {facts['metrics']} metrics, {facts['alarm_metrics']} metrics of alarms, "
             f"{facts['secrets']} secrets, {sum(times for _, times, _ in facts['schedules']):,.0f} scheduled runs a month.",
             table(["assumed", ""], assumed),
-            table(["unit price", "USD"], prices),
+            table(["unit price", "USD", "last seen"], prices),
         ]
     ) + "\n\n"
 

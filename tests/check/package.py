@@ -1,11 +1,12 @@
 """One zip for each function, with SHA256SUMS beside them:
 
     python tests/check/package.py target/release target/package
+    python tests/check/package.py .aws-sam/build target/package
     python tests/check/package.py --functions
 
 The first packs the functions' binaries of a folder, each as the `bootstrap` that Lambda starts; the same binaries make the
-same bytes. It refuses a binary that needs a newer glibc than provided.al2023 has, and one with something in it that looks
-like a secret. The second prints the functions, by the template.
+same bytes. The second does so with what `sam build` made. It refuses a binary that needs a newer glibc than provided.al2023 has, and one with something in it that looks
+like a secret. The third prints the functions, by the template.
 """
 
 import hashlib
@@ -35,6 +36,12 @@ SECRETS = {
 def functions():
     """Their binaries, by the template."""
     return sorted(set(re.findall(r"^ +Binary: (\S+)$", TEMPLATE.read_text(), re.M)))
+
+
+def built(source, name):
+    """The function's binary; `sam build` leaves each in a folder of the template's name for it."""
+    plain = source / name
+    return plain if plain.is_file() else source / name.capitalize() / "bootstrap"
 
 
 def faults(name, binary):
@@ -68,7 +75,7 @@ def main(arguments):
     target.mkdir(parents=True, exist_ok=True)
     found, sums = [], []
     for name in functions():
-        binary = (source / name).read_bytes()
+        binary = built(source, name).read_bytes()
         found += faults(name, binary)
         path = target / f"{name}.zip"
         pack(binary, path)

@@ -377,11 +377,19 @@ def check_schedules(resources, full, fault):
         fault("DeadLetters: not encrypted")
 
 
+def outlives(resource):
+    """Whether it stays when its stack goes, and leaves nothing behind where the stack never came to be."""
+    kept = resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")
+    return kept == ("RetainExceptOnCreate", "Retain")
+
+
 def check_bucket(resources, full, fault):
     bucket = resources["BackupBucket"]
     properties = bucket["Properties"]
-    if bucket.get("DeletionPolicy") != "Retain" or bucket.get("UpdateReplacePolicy") != "Retain":
-        fault("BackupBucket: goes with the stack")
+    if not outlives(bucket):
+        fault("BackupBucket: goes with the stack, or stays behind where a first deployment fails")
+    if "BucketName" in properties:
+        fault("BackupBucket: has a name that somebody may have already")
     if properties.get("VersioningConfiguration") != {"Status": "Enabled"}:
         fault("BackupBucket: not versioned")
     rules = properties.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", [])
@@ -427,7 +435,7 @@ def check_secrets(resources, full, fault):
 
         if any(values(json.loads(secret["Properties"]["SecretString"]))):
             fault(f"{name}: the template holds a value")
-    if secrets["BackupKeySecret"].get("DeletionPolicy") != "Retain":
+    if not outlives(secrets["BackupKeySecret"]):
         fault("BackupKeySecret: goes with the stack, and no backup opens after that")
 
 

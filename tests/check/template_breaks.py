@@ -58,7 +58,9 @@ BREAKS = [
     ("BlockPublicPolicy: true", "BlockPublicPolicy: false"),
     ('aws:SecureTransport: "false"', 'aws:SecureTransport: "true"'),
     ("AbortIncompleteMultipartUpload: {DaysAfterInitiation: 1}", "ExpirationInDays: 90"),
-    ("    DeletionPolicy: Retain\n", ""),
+    ("    DeletionPolicy: RetainExceptOnCreate\n", ""),
+    ("    DeletionPolicy: RetainExceptOnCreate\n", "    DeletionPolicy: Retain\n"),
+    ("      VersioningConfiguration: {Status: Enabled}\n", "      BucketName: backups\n      VersioningConfiguration: {Status: Enabled}\n"),
     ("ObjectLockEnabled: !If [HasLock, true, !Ref AWS::NoValue]", "ObjectLockEnabled: false"),
     # Rotation.
     ("      RotateImmediatelyOnUpdate: false\n", ""),

@@ -7,5 +7,7 @@ mod bad_input;
 mod database;
 mod kills;
 mod load;
+mod meanwhile;
+mod orphans;
 mod stripe_api_key;
 mod stripe_webhook;
