@@ -103,6 +103,14 @@ impl<S: SecretStore + Sync> Restore<S> {
         db::options(url.expose_secret(), "recoup restore")
     }
 
+    /// How to connect to the server of a copy that is not on production's.
+    async fn elsewhere(&self, secret: Option<&str>) -> Result<Option<PgConnectOptions>, Failure> {
+        match secret {
+            None => Ok(None),
+            Some(secret) => Ok(Some(self.target(Some(secret)).await?.server)),
+        }
+    }
+
     async fn identities(&self, backup: &Backup<S3Store>) -> Result<Identities, Failure> {
         if backup.manifest.encryption.method == "none" {
             return Ok(Identities::parse(&[])?);
