@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use stack::gate::{Gate, Stop};
 use stack::lambda::{FunctionConfig, Reply};
 use stack::store_gate::StoreGate;
 use stack::{Stack, StackBuilder};
@@ -11,7 +12,7 @@ pub fn archive_stack() -> StackBuilder {
     Stack::builder().functions(["backup", "verify", "restore"])
 }
 
-/// The backup function, with a gate between it and the store.
+/// A gate between the backup function and the store.
 pub fn gate_before_store(stack: &Stack) -> StoreGate {
     gate_before_store_of(stack, "backup")
 }
@@ -24,6 +25,35 @@ pub fn gate_before_store_of(stack: &Stack, function: &str) -> StoreGate {
     };
     stack.lambda.configure(function, change).unwrap();
     gate
+}
+
+/// A gate between the functions and the database's server, for those that have not asked for its secret yet.
+pub async fn gate_before_database(stack: &Stack) -> Gate {
+    let gate = Gate::start(&stack.database_url).await.unwrap();
+    stack.secrets.put("database", &json!({"url": gate.url()})).await.unwrap();
+    gate
+}
+
+/// Invokes, and kills the function when the server has got a statement with this text from it.
+pub async fn killed_at(stack: &Stack, gate: &Gate, function: &str, payload: &Value, statement: &str) {
+    gate.arm_at(statement, Stop::Hold);
+    let invoked = stack.invoke(function, payload.clone());
+    tokio::pin!(invoked);
+    tokio::select! {
+        reply = &mut invoked => panic!("no {statement}: {}", reply.unwrap().payload),
+        _ = gate.stopped() => assert!(stack.lambda.kill(function).unwrap() > 0, "{statement}"),
+    }
+    let reply = invoked.await.unwrap();
+    assert!(reply.function_error.is_some(), "{statement}: {}", reply.payload);
+    gate.disarm();
+}
+
+/// Which restore fills the database, as its comment tells.
+pub async fn restore_of(stack: &Stack, copy: &str) -> String {
+    let comment =
+        format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'");
+    let comment = texts(stack.postgres.url(), &comment).await.remove(0);
+    comment.split_once(", restore ").unwrap().1.split(',').next().unwrap().to_owned()
 }
 
 /// The payload of an invocation that must succeed.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use stack::Stack;
-use stack::lambda::FunctionConfig;
-use stack::store_gate::{StoreGate, operation};
+use stack::store_gate::operation;
 
 use crate::archive_stack::{
-    archive_stack, drop_copy, execute, fail, full_backup, id_of, restore_copy, rows_where, succeed,
+    archive_stack, drop_copy, execute, fail, full_backup, gate_before_store, id_of, restore_copy, rows_where,
+    succeed,
 };
 
 /// The table that goes up in pieces comes first, so that the rest is still to be read when its first piece waits; it
@@ -35,15 +35,6 @@ async fn rows(url: &str) -> Vec<Vec<String>> {
         all.push(rows_where(url, table, "true").await);
     }
     all
-}
-
-fn gate_before_store(stack: &Stack) -> StoreGate {
-    let gate = StoreGate::before(stack.s3.endpoint()).unwrap();
-    let change = |config: &mut FunctionConfig| {
-        config.environment.insert("AWS_ENDPOINT_URL_S3".to_owned(), gate.endpoint().to_owned());
-    };
-    stack.lambda.configure("backup", change).unwrap();
-    gate
 }
 
 /// Waits until `count` sessions of this database wait for a lock.

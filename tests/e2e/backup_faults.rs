@@ -8,12 +8,13 @@ use http::StatusCode;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use stack::Stack;
+use stack::gate::{Count, Stop};
 use stack::lambda::FunctionConfig;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::archive_stack::{
-    archive_stack, drop_database, execute, fail, full_backup, id_of, succeed, target,
+    archive_stack, drop_database, execute, fail, full_backup, gate_before_database, id_of, succeed, target,
 };
 
 const BULK: &str = "
@@ -21,6 +22,9 @@ const BULK: &str = "
     INSERT INTO bulk
     SELECT i, decode(repeat(md5(i::text) || md5((i * 7)::text), 8), 'hex') FROM generate_series(1, 150000) AS i;
 ";
+
+/// Bytes on the wire to the middle of its rows, of which each is some 520.
+const HALF_OF_BULK: u64 = 40_000_000;
 
 /// The bucket shows no backup, and `backup` makes a whole one.
 async fn assert_none_and_works_again(stack: &Stack) {
@@ -110,18 +114,12 @@ async fn a_session_that_is_cut_ends_the_backup_without_a_trace() {
     let stack = archive_stack().start().await.unwrap();
     execute(&stack.database_url, BULK).await;
 
-    let cut = async {
-        let pid = until_session(&stack, "query LIKE 'COPY%bulk%' AND state = 'active'").await;
-        let ended: bool = sqlx::query_scalar("SELECT pg_terminate_backend($1)")
-            .bind(pid)
-            .fetch_one(&stack.pool)
-            .await
-            .unwrap();
-        assert!(ended);
-    };
-    let ((error_type, message), ()) =
-        tokio::join!(fail(&stack, "backup", json!({"backup_type": "full"})), cut);
+    let gate = gate_before_database(&stack).await;
+    gate.arm(Count::Bytes, HALF_OF_BULK, Stop::Cut);
 
+    let (error_type, message) = fail(&stack, "backup", json!({"backup_type": "full"})).await;
+
+    assert_eq!(gate.caught().map(|message| message.kind), Some(b'd'), "a row of a COPY");
     assert_eq!(error_type, "DatabaseUnavailable", "{message}");
     assert!(message.contains("public.bulk") && message.contains("has no manifest"), "{message}");
     assert_none_and_works_again(&stack).await;
@@ -132,8 +130,11 @@ async fn a_backup_that_is_killed_is_no_backup() {
     let stack = archive_stack().start().await.unwrap();
     execute(&stack.database_url, BULK).await;
 
+    let gate = gate_before_database(&stack).await;
+    gate.arm(Count::Bytes, HALF_OF_BULK, Stop::Hold);
+
     let kill = async {
-        until_session(&stack, "query LIKE 'COPY%bulk%'").await;
+        assert_eq!(gate.stopped().await.kind, b'd', "a row of a COPY");
         stack.lambda.kill("backup").unwrap();
     };
     let (reply, ()) = tokio::join!(stack.invoke("backup", json!({"backup_type": "full"})), kill);
@@ -165,21 +166,13 @@ async fn a_restore_whose_session_is_cut_takes_its_work_up_again() {
     full_backup(&stack).await;
     let copy = target("cut");
 
-    let cut = async {
-        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND query LIKE 'COPY%bulk%'";
-        for _ in 0..2000 {
-            let ended: Option<bool> =
-                sqlx::query_scalar(sql).bind(&copy).fetch_optional(&stack.pool).await.unwrap();
-            if ended.is_some() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        panic!("no load was seen in time");
-    };
+    let gate = gate_before_database(&stack).await;
+    gate.arm(Count::Bytes, HALF_OF_BULK, Stop::Cut);
     let request = json!({"action": "backup_restore", "backup_id": "latest", "target_database": copy});
-    let (restored, ()) = tokio::join!(succeed(&stack, "restore", request), cut);
 
+    let restored = succeed(&stack, "restore", request).await;
+
+    assert_eq!(gate.caught().map(|message| message.kind), Some(b'd'), "a row of a COPY");
     assert_eq!(restored["status"], "completed");
     let rows =
         restored["tables"].as_array().unwrap().iter().find(|table| table["table"] == "public.bulk").unwrap();

@@ -146,42 +146,6 @@ async fn what_is_overwritten_is_as_it_was_to_the_row() {
 }
 
 #[tokio::test]
-async fn only_the_rows_with_the_named_keys_are_overwritten() {
-    let stack = archive_stack().start().await.unwrap();
-    execute(
-        &stack.database_url,
-        "CREATE TABLE public.prices (shop text, item int, cents int, PRIMARY KEY (shop, item));
-        INSERT INTO public.prices SELECT 'a', i, i * 100 FROM generate_series(1, 50) AS i;",
-    )
-    .await;
-    full_backup(&stack).await;
-    let copy = target("keys");
-    copy_of(&stack, &copy).await;
-    execute(&stack.database_url, "UPDATE public.prices SET cents = 7; DELETE FROM public.prices WHERE item = 3; INSERT INTO public.prices VALUES ('b', 1, 7), ('b', 2, 7)").await;
-    let keys = json!({"public.prices": [{"shop": "a", "item": 2}, {"shop": "a", "item": "3"}, {"shop": "b", "item": 1}]});
-    let request = with(promote("overwrite", &copy), "keys", keys);
-
-    let done = succeed(&stack, "restore", signed(request.clone())).await;
-
-    let prices = of_table(&done, "public.prices");
-    assert_eq!(
-        (&prices["inserted"], &prices["updated"], &prices["deleted"]),
-        (&json!(1), &json!(1), &json!(1))
-    );
-    let found = "SELECT concat(shop, item, ' ', cents) FROM public.prices WHERE item < 4";
-    assert_eq!(texts(&stack.database_url, found).await, ["a1 7", "a2 200", "a3 300", "b2 7"]);
-    for keys in [
-        json!({"public.prices": [{"shop": "a"}]}),
-        json!({"public.prices": []}),
-        json!({"public.none": [{"a": 1}]}),
-    ] {
-        let (error_type, message) = fail(&stack, "restore", with(request.clone(), "keys", keys)).await;
-        assert_eq!(error_type, "InvalidRequest", "{message}");
-    }
-    tidy_up(&stack, &[&copy]).await;
-}
-
-#[tokio::test]
 async fn rows_that_a_constraint_keeps_out_are_named_and_nothing_is_changed() {
     let stack = archive_stack().start().await.unwrap();
     execute(

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::archive_stack::{
-    archive_stack, databases_like, drop_copy, dump, execute, fail, full_backup, succeed, target, texts,
+    archive_stack, databases_like, drop_copy, drop_database, dump, execute, fail, full_backup, succeed,
+    target, texts,
 };
+use crate::promote_stack::{promote, signed};
 
 const PEOPLE: &str = r#"
     CREATE TABLE public.people (
@@ -166,6 +168,30 @@ async fn what_changes_bring_is_masked_as_the_rows_are() {
         json!({"action": "point_in_time", "target_time": "latest", "mask": {"public.people.nick": "text"}});
     assert_eq!(fail(&stack, "restore", contradiction).await.0, "InvalidRequest");
     drop_copy(&stack, &restored).await;
+}
+
+#[tokio::test]
+async fn masked_rows_never_go_live() {
+    let stack = archive_stack().start().await.unwrap();
+    execute(&stack.database_url, PEOPLE).await;
+    full_backup(&stack).await;
+    let copy = target("masked_live");
+    succeed(&stack, "restore", request(&copy, json!({}))).await;
+    let people = "SELECT p::text FROM public.people AS p";
+    let before = texts(&stack.database_url, people).await;
+    for mode in ["swap", "merge_missing", "overwrite"] {
+        let mut promote = signed(promote(mode, &copy));
+        if mode != "swap" {
+            promote["tables"] = json!(["public.people"]);
+        }
+        let (error_type, message) = fail(&stack, "restore", promote).await;
+        assert!(error_type == "PromoteRefused" && message.contains("masked"), "{mode}: {message}");
+    }
+    let mut by_key = signed(promote("overwrite", &copy));
+    by_key["keys"] = json!({"public.people": [{"id": 1}]});
+    assert_eq!(fail(&stack, "restore", by_key).await.0, "PromoteRefused");
+    assert_eq!(texts(&stack.database_url, people).await, before);
+    drop_database(&stack, &copy).await;
 }
 
 #[tokio::test]

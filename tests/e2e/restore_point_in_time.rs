@@ -7,7 +7,7 @@ use stack::Stack;
 
 use crate::archive_stack::{
     archive_stack, assert_same_dump, databases_like, drop_copy, drop_database, dump_with, execute, fail,
-    full_backup, row_counts, succeed, target, texts,
+    full_backup, gate_before_database, killed_at, restore_of, row_counts, succeed, target, texts,
 };
 
 /// Tables whose rows change in every way.
@@ -21,6 +21,8 @@ const SHOP: &str = r#"
     ALTER TABLE public.moves ATTACH PARTITION public.moves_2 FOR VALUES IN (2);
     CREATE TABLE public."Odd ""name""" (price numeric PRIMARY KEY, "Größe" jsonb, raw bytea, day interval);
     CREATE TABLE public.numbers (code text PRIMARY KEY, number serial UNIQUE, account_id bigint REFERENCES public.accounts);
+    CREATE TABLE public.countdown (id int GENERATED ALWAYS AS IDENTITY (INCREMENT BY -2) PRIMARY KEY);
+    CREATE SEQUENCE public.lonely;
     CREATE TABLE public.loose (note text);
     CREATE TABLE public.untouched (id int PRIMARY KEY);
     CREATE MATERIALIZED VIEW public.sums AS SELECT count(*) AS accounts FROM public.accounts;
@@ -29,23 +31,31 @@ const SHOP: &str = r#"
     INSERT INTO public."Odd ""name""" VALUES (1.0, '{"a": 1}', '\x00ff', '1 mon'), (2, NULL, NULL, NULL);
     INSERT INTO public.numbers (code, account_id) SELECT 'n' || i, i FROM generate_series(1, 50) AS i;
     INSERT INTO public.loose VALUES ('before');
+    INSERT INTO public.countdown SELECT FROM generate_series(1, 10);
     INSERT INTO public.untouched SELECT generate_series(1, 30);
 "#;
 
-const CAPTURED: [&str; 5] =
-    ["public.accounts", "public.moves", "public.\"Odd \"\"name\"\"\"", "public.numbers", "public.untouched"];
+const CAPTURED: [&str; 6] = [
+    "public.accounts",
+    "public.countdown",
+    "public.moves",
+    "public.\"Odd \"\"name\"\"\"",
+    "public.numbers",
+    "public.untouched",
+];
 
 /// What happens between one recorded instant and the next.
 const STEPS: [&str; 6] = [
     r#"INSERT INTO public.accounts (owner, cents, tags) SELECT 'new ' || i, i, ARRAY['a,"b', NULL] FROM generate_series(1, 20) AS i;
     UPDATE public.accounts SET cents = cents + 1 WHERE id % 3 = 0; UPDATE public.accounts SET cents = cents + 1 WHERE id % 6 = 0;
     DELETE FROM public.numbers WHERE code IN ('n3', 'n4');
-    INSERT INTO public.numbers (code, account_id) VALUES ('later', 205)"#,
+    INSERT INTO public.numbers (code, account_id) VALUES ('later', 205); INSERT INTO public.countdown SELECT FROM generate_series(1, 5)"#,
     // One key becomes another, and a number that is equal is written otherwise.
     r#"UPDATE public."Odd ""name""" SET price = 1.00, raw = '\x01' WHERE price = 1; UPDATE public."Odd ""name""" SET price = price + 1;
     UPDATE public.moves SET part = 3 - part WHERE id <= 40; UPDATE public.moves SET cents = 0 WHERE id > 190;
     INSERT INTO public.moves_2 (part, cents, id) VALUES (2, 7, 999); DELETE FROM public.moves_1 WHERE id = 50"#,
-    r#"BEGIN; DELETE FROM public.accounts WHERE id > 210; SAVEPOINT s; DELETE FROM public.accounts WHERE id > 205; ROLLBACK TO s;
+    r#"INSERT INTO public.countdown SELECT FROM generate_series(1, 5); DELETE FROM public.countdown WHERE id < -30;
+    BEGIN; DELETE FROM public.accounts WHERE id > 210; SAVEPOINT s; DELETE FROM public.accounts WHERE id > 205; ROLLBACK TO s;
     UPDATE public.accounts SET owner = E'tab\tline\n\\' WHERE id = 1; COMMIT; BEGIN; TRUNCATE public.untouched; ROLLBACK"#,
     "TRUNCATE public.moves_1; INSERT INTO public.moves VALUES (1, 1, 11), (1, 2, 12) ON CONFLICT (part, id) DO UPDATE SET cents = 13",
     r#"TRUNCATE public."Odd ""name""", public.moves; INSERT INTO public."Odd ""name""" VALUES (9, '[]', NULL, NULL);
@@ -128,6 +138,9 @@ async fn every_instant_comes_back_as_it_was() {
             (&json!("completed"), &json!(["promote", "merge"]))
         );
         assert!(restored["as_of_backup"].as_array().unwrap().contains(&json!("public.loose")), "{restored}");
+        let warnings = restored["warnings"].to_string();
+        let lonely = "sequence public.lonely stands where the backup shows it";
+        assert!(warnings.contains(lonely) && !warnings.contains("countdown"), "{warnings}");
         assert_same_dump(dump, &dump_with(&stack, &stack.postgres.url_of(&copy), &JUDGED).await);
         let tables = restored["tables"].as_array().unwrap();
         let of = |name: &str| tables.iter().find(|table| table["table"] == name).unwrap();
@@ -199,6 +212,29 @@ async fn a_recovery_point_is_restored_by_its_name() {
 }
 
 #[tokio::test]
+async fn a_body_that_was_gone_before_it_was_exported_is_said_to_be() {
+    let stack = captured_shop().await;
+    export(&stack).await;
+    full_backup(&stack).await;
+    let body = "INSERT INTO recoup.webhook_events (id, type, livemode, created, payload, source, status)
+        SELECT 'evt_' || n, 'x', false, now(), '{}', 'webhook', 'processed' FROM generate_series(1, 3) AS n";
+    execute(&stack.database_url, body).await;
+    let at = now(&stack).await;
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    execute(&stack.database_url, "DELETE FROM recoup.webhook_events WHERE id < 'evt_3'").await;
+    export(&stack).await;
+    let copy = target("bodies");
+
+    let restored = succeed(&stack, "restore", request(&at, &copy)).await;
+
+    let warnings = restored["warnings"].to_string();
+    assert!(warnings.contains("of 2 rows that were gone before they were exported"), "{warnings}");
+    let bodies = "SELECT concat_ws(' ', id, '[' || payload || ']') FROM recoup.webhook_events";
+    assert_eq!(texts(&stack.postgres.url_of(&copy), bodies).await, ["evt_1 []", "evt_2 []", "evt_3 [{}]"]);
+    drop_copy(&stack, &restored).await;
+}
+
+#[tokio::test]
 async fn instants_that_nothing_leads_to_are_refused_by_name() {
     let stack = captured_shop().await;
     let before_all = now(&stack).await;
@@ -245,35 +281,36 @@ async fn instants_that_nothing_leads_to_are_refused_by_name() {
     drop_database(&stack, &copy).await;
 }
 
+/// Statements of a replay in their order, each at the heart of something that is done.
+const PHASES: [&str; 9] = [
+    "COPY recoup_staging.changes",
+    "CREATE UNIQUE INDEX changes_by_table",
+    "CREATE TEMPORARY TABLE last",
+    "SELECT pg_catalog.setval",
+    "ADD CONSTRAINT",
+    "ANALYZE public.accounts",
+    "f.value BETWEEN",
+    "COPY (SELECT",
+    "INSERT INTO recoup_staging.done (step, item, note, rows, sum) VALUES ('proven'",
+];
+
 #[tokio::test]
 async fn a_replay_that_is_killed_goes_on_and_ends_as_it_was() {
     let stack = captured_shop().await;
     let instants = history(&stack).await;
     let Instant { at, dump } = &instants[5];
-    for pattern in ["COPY recoup_staging.changes", "TEMPORARY TABLE last", "setval"] {
-        let copy = target("killed_replay");
-        let killing = async {
-            for _ in 0..20_000 {
-                let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = $1 AND query LIKE '%' || $2 || '%')";
-                let seen: bool =
-                    sqlx::query_scalar(sql).bind(&copy).bind(pattern).fetch_one(&stack.pool).await.unwrap();
-                if seen {
-                    stack.lambda.kill("restore").unwrap();
-                    return;
-                }
-            }
-            panic!("no {pattern}");
-        };
-        let (reply, ()) = tokio::join!(stack.invoke("restore", request(at, &copy)), killing);
-        assert!(reply.unwrap().function_error.is_some(), "{pattern}");
-        let comment =
-            format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'");
-        let comment = texts(stack.postgres.url(), &comment).await.remove(0);
-        let restore_id = comment.split_once(", restore ").unwrap().1.split(',').next().unwrap();
-        let restored =
-            succeed(&stack, "restore", json!({"action": "resume", "restore_id": restore_id})).await;
-        assert_eq!((&restored["status"], &restored["target_time"]), (&json!("completed"), &json!(at)));
-        assert_same_dump(dump, &dump_with(&stack, &stack.postgres.url_of(&copy), &JUDGED).await);
-        drop_copy(&stack, &restored).await;
+    let gate = gate_before_database(&stack).await;
+    let copy = target("killed_replay");
+
+    killed_at(&stack, &gate, "restore", &request(at, &copy), PHASES[0]).await;
+    let restore_id = restore_of(&stack, &copy).await;
+    let resume = json!({"action": "resume", "restore_id": restore_id});
+    for phase in PHASES {
+        killed_at(&stack, &gate, "restore", &resume, phase).await;
     }
+    let restored = succeed(&stack, "restore", resume).await;
+
+    assert_eq!((&restored["status"], &restored["target_time"]), (&json!("completed"), &json!(at)));
+    assert_same_dump(dump, &dump_with(&stack, &stack.postgres.url_of(&copy), &JUDGED).await);
+    drop_copy(&stack, &restored).await;
 }

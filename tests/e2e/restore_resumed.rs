@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stack::Stack;
+use stack::gate::Stop;
 
 use crate::archive_stack::{
     archive_stack, assert_same_dump, databases_like, drop_database, dump, execute, fail, full_backup,
-    succeed, target, texts,
+    gate_before_database, killed_at, restore_of, succeed, target,
 };
 
 /// Rows for a COPY of some length, and indexes that take as long as they are told to.
@@ -71,63 +71,18 @@ async fn a_restore_that_takes_longer_than_an_invocation_is_handed_on_and_ends_eq
     drop_database(&stack, &copy).await;
 }
 
-/// Waits until a session of the copy runs what `pattern` matches, or `done` says that there will be none.
-async fn until_query(stack: &Stack, copy: &str, pattern: &str, done: &std::sync::atomic::AtomicBool) -> bool {
-    for _ in 0..6000 {
-        let seen: bool = sqlx::query_scalar(
-            "SELECT EXISTS (
-                SELECT FROM pg_stat_activity WHERE datname = $1 AND state = 'active' AND query ~ $2
-            )",
-        )
-        .bind(copy)
-        .bind(pattern)
-        .fetch_one(&stack.pool)
-        .await
-        .unwrap();
-        if seen {
-            return true;
-        }
-        if done.load(std::sync::atomic::Ordering::Relaxed) {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    panic!("no query like {pattern} in the copy");
-}
-
-/// Which restore fills the database, as its comment tells.
-async fn restore_of(stack: &Stack, copy: &str) -> String {
-    let comment =
-        format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'");
-    let comment = texts(stack.postgres.url(), &comment).await.remove(0);
-    comment.split_once(", restore ").unwrap().1.split(',').next().unwrap().to_owned()
-}
-
-/// Invokes, and kills the function when its copy runs what `pattern` matches. The reply where it came to its end.
-async fn killed_at(stack: &Stack, payload: Value, copy: &str, pattern: &str) -> Option<Value> {
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let invoking = async {
-        let reply = stack.invoke("restore", payload).await.unwrap();
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-        reply
-    };
-    let killing = async {
-        if until_query(stack, copy, pattern, &done).await {
-            stack.lambda.kill("restore").unwrap();
-        }
-    };
-    let (reply, ()) = tokio::join!(invoking, killing);
-    if reply.payload["status"] == "completed" {
-        return Some(reply.payload);
-    }
-    let error_type = reply.payload["errorType"].as_str().unwrap_or_default().to_owned();
-    assert!(
-        reply.function_error.is_some() && !error_type.starts_with("Restore"),
-        "{pattern}: {}",
-        reply.payload
-    );
-    None
-}
+/// Statements of a restore in their order, each at the heart of something that is done.
+const PHASES: [&str; 9] = [
+    "CREATE TABLE public.bulk",
+    "COPY \"public\".\"bulk\"",
+    "SELECT pg_catalog.setval",
+    "CREATE INDEX one_paused",
+    "CREATE INDEX two_paused",
+    "REFRESH MATERIALIZED VIEW",
+    "ANALYZE public.bulk",
+    "COPY (SELECT",
+    "INSERT INTO recoup_staging.done (step, item, note, rows, sum) VALUES ('proven'",
+];
 
 #[tokio::test]
 async fn a_restore_that_is_killed_in_every_phase_goes_on_and_ends_equal() {
@@ -135,18 +90,53 @@ async fn a_restore_that_is_killed_in_every_phase_goes_on_and_ends_equal() {
     execute(&stack.database_url, &slow(0.5)).await;
     let before = dump(&stack, &stack.database_url).await;
     full_backup(&stack).await;
+    let gate = gate_before_database(&stack).await;
     let copy = target("kills");
 
-    assert_eq!(killed_at(&stack, restore(&copy), &copy, "COPY .*bulk").await, None);
+    killed_at(&stack, &gate, "restore", &restore(&copy), PHASES[0]).await;
     let resume = json!({"action": "resume", "restore_id": restore_of(&stack, &copy).await});
-    for pattern in ["COPY .*bulk", "one_paused", "two_paused", "^COPY \\(SELECT"] {
-        assert_eq!(killed_at(&stack, resume.clone(), &copy, pattern).await, None, "{pattern}");
+    for phase in &PHASES[1..] {
+        killed_at(&stack, &gate, "restore", &resume, phase).await;
+        // What the server had of it is gone with the session.
+        if phase.starts_with("COPY") {
+            killed_at(&stack, &gate, "restore", &resume, phase).await;
+        }
     }
     let reply = succeed(&stack, "restore", resume).await;
 
     assert_eq!(reply["status"], "completed", "{reply}");
     assert_same_dump(&before, &dump(&stack, &stack.postgres.url_of(&copy)).await);
     drop_database(&stack, &copy).await;
+}
+
+#[tokio::test]
+async fn a_restore_that_is_killed_at_its_first_or_its_last_word_says_how_it_stands() {
+    let stack = archive_stack().start().await.unwrap();
+    execute(&stack.database_url, &slow(0.0)).await;
+    full_backup(&stack).await;
+    let gate = gate_before_database(&stack).await;
+    let (begun, ended) = (target("begun"), target("ended"));
+
+    // It is marked, and not written down yet what is to be done.
+    killed_at(&stack, &gate, "restore", &restore(&begun), "COMMENT ON DATABASE").await;
+    gate.empty().await;
+    let resume = json!({"action": "resume", "restore_id": restore_of(&stack, &begun).await});
+    let (error_type, message) = fail(&stack, "restore", resume).await;
+    assert_eq!(error_type, "RestoreNotBegun", "{message}");
+    assert!(message.contains(&format!("drop database {begun} and restore again")), "{message}");
+
+    // It is proven and marked as that, and nobody heard of it.
+    killed_at(&stack, &gate, "restore", &restore(&ended), "DROP SCHEMA recoup_staging").await;
+    let restore_id = restore_of(&stack, &ended).await;
+    let resume = json!({"action": "resume", "restore_id": restore_id});
+    let (error_type, message) = fail(&stack, "restore", resume).await;
+    assert_eq!(error_type, "RestoreFinished", "{message}");
+    let status = json!({"action": "status", "restore_id": restore_id});
+    let status = succeed(&stack, "restore", status).await;
+    assert_eq!((&status["status"], &status["fit_for"]), (&json!("completed"), &json!(["promote", "merge"])));
+    for copy in [begun, ended] {
+        drop_database(&stack, &copy).await;
+    }
 }
 
 #[tokio::test]
@@ -198,8 +188,9 @@ async fn who_waits_while_another_invocation_ends_the_restore_is_told_that_it_is_
     let stack = archive_stack().instances("restore", 2).start().await.unwrap();
     execute(&stack.database_url, &slow(0.5)).await;
     full_backup(&stack).await;
+    let gate = gate_before_database(&stack).await;
     let copy = target("waited");
-    assert_eq!(killed_at(&stack, restore(&copy), &copy, "one_paused").await, None);
+    killed_at(&stack, &gate, "restore", &restore(&copy), "CREATE INDEX one_paused").await;
     let resume = json!({"action": "resume", "restore_id": restore_of(&stack, &copy).await});
 
     let (one, other) =
@@ -222,20 +213,13 @@ async fn a_session_that_is_cut_again_and_again_keeps_what_is_done() {
     execute(&stack.database_url, &slow(0.2)).await;
     let before = dump(&stack, &stack.database_url).await;
     full_backup(&stack).await;
+    let gate = gate_before_database(&stack).await;
     let copy = target("cut_again");
 
     // Every session that loads is cut, for as long as somebody tries.
-    let cutting = async {
-        for _ in 0..100_000 {
-            let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND query ~ 'COPY .*bulk'";
-            let _: i64 = sqlx::query_scalar(sql).bind(&copy).fetch_one(&stack.pool).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    let (error_type, message) = tokio::select! {
-        failed = fail(&stack, "restore", restore(&copy)) => failed,
-        () = cutting => panic!("the restore did not give up"),
-    };
+    gate.arm_at("COPY \"public\".\"bulk\"", Stop::Cut);
+    let (error_type, message) = fail(&stack, "restore", restore(&copy)).await;
+    gate.disarm();
 
     assert_eq!(error_type, "DatabaseUnavailable", "{message}");
     assert!(message.contains("was kept with what is done: go on with {\"action\":\"resume\""), "{message}");

@@ -97,6 +97,61 @@ async fn a_partitioned_table_stands_for_its_partitions_and_a_partition_for_itsel
     drop_copy(&stack, &part).await;
 }
 
+/// Tables that need others in ways that no foreign key tells.
+const TIED: &str = r#"
+    CREATE SCHEMA tied;
+    CREATE TABLE tied.parents (id int PRIMARY KEY);
+    CREATE TABLE tied.children (n int, parent_id int REFERENCES tied.parents) INHERITS (tied.parents);
+    CREATE TABLE tied.owner_of_numbers (n serial);
+    CREATE TABLE tied.numbered (n int DEFAULT nextval('tied.owner_of_numbers_n_seq'), note text);
+    CREATE TABLE tied.shapes (a int, b text);
+    CREATE TABLE tied.checked (x int, CONSTRAINT as_a_shape CHECK (((x, 'b')::tied.shapes).a > 0));
+    CREATE TABLE tied.forms (a int, b text);
+    CREATE DOMAIN tied.positive AS int CONSTRAINT as_a_form CHECK (((VALUE, 'x')::tied.forms).a > 0);
+    CREATE TABLE tied.amounts (amount tied.positive);
+    CREATE TABLE tied.rest (id int PRIMARY KEY);
+    INSERT INTO tied.parents SELECT generate_series(1, 20);
+    INSERT INTO tied.children SELECT i, i, i FROM generate_series(1, 20) AS i;
+    INSERT INTO tied.owner_of_numbers SELECT FROM generate_series(1, 20);
+    INSERT INTO tied.numbered (note) SELECT 'n' FROM generate_series(1, 20);
+    INSERT INTO tied.checked SELECT generate_series(1, 20);
+    INSERT INTO tied.amounts SELECT generate_series(1, 20);
+"#;
+
+#[tokio::test]
+async fn what_a_table_needs_without_a_foreign_key_comes_as_a_definition() {
+    let stack = archive_stack().start().await.unwrap();
+    execute(&stack.database_url, TIED).await;
+    full_backup(&stack).await;
+    let wanted = ["tied.amounts", "tied.checked", "tied.children", "tied.numbered"];
+
+    let (restored, url) = restore_tables(&stack, json!(wanted)).await;
+
+    assert_eq!(row_counts(&restored), wanted.map(|table| (table.to_owned(), 20)));
+    let left_out: Vec<&str> =
+        restored["left_out"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    let needed = ["forms", "owner_of_numbers", "parents", "shapes"];
+    for table in needed {
+        let definition = format!("rows of tied.{table}: only its definition is here");
+        assert!(left_out.iter().any(|text| text.starts_with(&definition)), "{table}: {left_out:?}");
+    }
+    let key = "children_parent_id_fkey: it refers to tied.parents, which is here without its rows";
+    assert!(left_out.iter().any(|text| text.ends_with(key)), "{left_out:?}");
+    assert_eq!(left_out.len(), needed.len() + 1, "{left_out:?}");
+    let tables =
+        "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'tied'::regnamespace";
+    let mut expected = [wanted.map(|table| table.trim_start_matches("tied.")), needed].concat();
+    expected.sort_unstable();
+    assert_eq!(texts(&url, tables).await, expected);
+    // To the byte as in production, but for the key.
+    let options = ["--table=tied.amounts", "--table=tied.checked", "--table=tied.numbered"];
+    let in_production = dump_with(&stack, &stack.database_url, &options).await;
+    assert_same_dump(&in_production, &dump_with(&stack, &url, &options).await);
+    let checks = "SELECT conname::text FROM pg_constraint WHERE conname IN ('as_a_shape', 'as_a_form')";
+    assert_eq!(texts(&url, checks).await, ["as_a_form", "as_a_shape"]);
+    drop_copy(&stack, &restored).await;
+}
+
 #[tokio::test]
 async fn tables_that_are_not_there_are_refused_with_those_that_are_near() {
     let stack = archive_stack().start().await.unwrap();

@@ -10,7 +10,9 @@ use stack::Stack;
 use stack::lambda::FunctionConfig;
 use stack::versions::VersionedBucket;
 
-use crate::archive_stack::{archive_stack, databases_like, execute, fail, full_backup, id_of, succeed};
+use crate::archive_stack::{
+    archive_stack, databases_like, execute, fail, full_backup, gate_before_store_of, id_of, succeed,
+};
 
 /// What a message says as JSON.
 fn findings(message: &str) -> Value {
@@ -194,15 +196,13 @@ async fn a_damaged_backup_fails_its_drill_and_leaves_nothing() {
 #[tokio::test]
 async fn the_copy_of_a_drill_that_was_killed_goes_with_the_next() {
     let stack = archive_stack().start().await.unwrap();
-    table(&stack, 400_000).await;
+    table(&stack, 1000).await;
     let backup_id = id_of(&full_backup(&stack).await);
+    let gate = gate_before_store_of(&stack, "verify");
+    gate.hold(|_, uri| uri.path().contains("/data/public.one/"));
     let kill = async {
-        let copy = loop {
-            if let [copy] = copies_of(&stack, &backup_id).await.as_slice() {
-                break copy.clone();
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        };
+        gate.until_waiting(1).await;
+        let copy = copies_of(&stack, &backup_id).await.remove(0);
         // While it runs another drill leaves it alone.
         assert!(!leftovers_dropped(&stack).await.contains(&copy), "a running drill lost its copy");
         stack.lambda.kill("verify").unwrap();
@@ -210,6 +210,7 @@ async fn the_copy_of_a_drill_that_was_killed_goes_with_the_next() {
     };
     let (reply, copy) = tokio::join!(stack.invoke("verify", json!({"action": "drill"})), kill);
     assert!(reply.unwrap().function_error.is_some());
+    gate.open();
     assert_eq!(copies_of(&stack, &backup_id).await, std::slice::from_ref(&copy));
 
     // Postgres takes a moment to see that the session's other end is gone. The copy may go with another test's drill.

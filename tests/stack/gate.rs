@@ -72,6 +72,8 @@ struct State {
     /// Messages, or bytes of them, that have come since it was armed.
     seen: u64,
     stop: Option<(Count, u64, Stop)>,
+    /// What a statement has in it at which connections are stopped.
+    statement: Option<(String, Stop)>,
     stopped: Option<Message>,
     /// Connections that have not ended on the server's side.
     open: usize,
@@ -117,9 +119,18 @@ impl Gate {
         });
     }
 
+    /// Stops every connection on which the function sends a statement with this text in it. Where it is held, the
+    /// statement is the last that passes: the server is at it, or has done it, and the function does not hear of that.
+    /// Where it is cut, the server does not get to see it.
+    pub fn arm_at(&self, statement: &str, stop: Stop) {
+        self.state.send_modify(|state| {
+            (state.statement, state.stopped) = (Some((statement.to_owned(), stop)), None);
+        });
+    }
+
     /// Stops nothing any more.
     pub fn disarm(&self) {
-        self.state.send_modify(|state| state.stop = None);
+        self.state.send_modify(|state| (state.stop, state.statement) = (None, None));
     }
 
     /// What was counted since the gate was armed, as far as it came.
@@ -185,6 +196,16 @@ fn pass(
     due
 }
 
+/// Whether a message is a statement at which its connection is stopped.
+fn at_statement(state: &watch::Sender<State>, message: Message, bytes: &[u8]) -> Option<Stop> {
+    if message.sender != Sender::Function || !matches!(message.kind, b'Q' | b'P') {
+        return None;
+    }
+    let state = state.borrow();
+    let (text, stop) = state.statement.as_ref()?;
+    bytes.windows(text.len()).any(|window| window == text.as_bytes()).then_some(*stop)
+}
+
 /// Serves one client to its end, and then the server's.
 async fn serve(client: TcpStream, server: &str, state: &watch::Sender<State>) -> std::io::Result<()> {
     let (mut client, mut server) = (End::new(client)?, End::new(TcpStream::connect(server).await?)?);
@@ -205,10 +226,15 @@ async fn serve(client: TcpStream, server: &str, state: &watch::Sender<State>) ->
             let _ = to.stream.write_all(&message[..bytes]).await;
             break stop;
         }
-        connected |= kind == b'Z' && sender == Sender::Postgres;
-        if to.stream.write_all(&message).await.is_err() {
+        let statement = at_statement(state, Message { sender, kind }, &message);
+        if statement != Some(Stop::Cut) && to.stream.write_all(&message).await.is_err() {
             break Stop::Cut;
         }
+        if let Some(stop) = statement {
+            state.send_modify(|state| state.stopped = Some(Message { sender, kind }));
+            break stop;
+        }
+        connected |= kind == b'Z' && sender == Sender::Postgres;
         if kind == 0 && sender == Sender::Function {
             (client.untyped, server.single) = (message[..] == TLS_WISH, message[..] == TLS_WISH);
         }

@@ -16,6 +16,7 @@ use crate::Restore;
 #[serde(deny_unknown_fields)]
 pub struct CompareRequest {
     target_database: String,
+    target_secret: Option<String>,
     tables: Option<Vec<String>>,
 }
 
@@ -39,7 +40,8 @@ impl<S: SecretStore + Sync> Restore<S> {
     ) -> Result<CompareReply, Failure> {
         let wanted = request.tables.as_deref().map(named).transpose()?;
         let production = self.production().await?;
-        let copy = production.clone().database(&request.target_database);
+        let elsewhere = self.elsewhere(request.target_secret.as_deref()).await?;
+        let copy = elsewhere.unwrap_or_else(|| production.clone()).database(&request.target_database);
         let comparison = Box::pin(compare(&production, &copy, wanted.as_ref(), deadline)).await?;
         Ok(CompareReply {
             database: production.get_database().unwrap_or("postgres").to_owned(),

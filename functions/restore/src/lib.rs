@@ -115,6 +115,14 @@ impl<S: SecretStore + Sync> Restore<S> {
         Ok(erasures::open(&*self.store, keys, &Identities::parse(&identities)?).await?)
     }
 
+    /// How to connect to the server of a copy that is not on production's.
+    async fn elsewhere(&self, secret: Option<&str>) -> Result<Option<PgConnectOptions>, Failure> {
+        match secret {
+            None => Ok(None),
+            Some(secret) => Ok(Some(self.target(Some(secret)).await?.server)),
+        }
+    }
+
     async fn identities(&self, backup: &Backup<S3Store>) -> Result<Identities, Failure> {
         if backup.manifest.encryption.method == "none" {
             return Ok(Identities::parse(&[])?);

@@ -20,6 +20,7 @@ use crate::compare::named;
 pub struct PromoteRequest {
     mode: Mode,
     target_database: String,
+    target_secret: Option<String>,
     tables: Option<Vec<String>>,
     keys: Option<BTreeMap<String, Vec<Map<String, Value>>>>,
     #[serde(default)]
@@ -67,11 +68,16 @@ impl<S: SecretStore + Sync> Restore<S> {
         request: PromoteRequest,
         deadline: SystemTime,
     ) -> Result<PromoteReply, Failure> {
-        let PromoteRequest { mode, target_database, tables, keys, triggers, force, dry_run, actor, reason } =
-            request;
+        let PromoteRequest { mode, target_database, target_secret, tables, keys, .. } = request;
+        let PromoteRequest { triggers, force, dry_run, actor, reason, .. } = request;
         let mandate = mandate(dry_run, actor, reason)?;
         let production = self.production().await?;
         if mode == Mode::Swap {
+            if target_secret.is_some() {
+                return Err(Failure::invalid_request(
+                    "swap renames databases of one server, production's: leave target_secret out for a copy there; of a copy elsewhere take mode \"merge_missing\" or \"overwrite\", or put its URL into the database's secret",
+                ));
+            }
             if tables.is_some() || keys.is_some() {
                 return Err(Failure::invalid_request(
                     "swap takes the whole copy: leave tables and keys out, or take mode \"merge_missing\" or \"overwrite\"",
@@ -97,7 +103,8 @@ impl<S: SecretStore + Sync> Restore<S> {
             }
             (_, None, None) => Which::All,
         };
-        let order = RowsOrder { copy: target_database, which, triggers, force, mandate };
+        let elsewhere = self.elsewhere(target_secret.as_deref()).await?;
+        let order = RowsOrder { copy: target_database, elsewhere, which, triggers, force, mandate };
         let merged = match mode {
             Mode::Overwrite => Box::pin(overwrite(&production, &order, deadline)).await?,
             _ => Box::pin(merge_missing(&production, &order, deadline)).await?,

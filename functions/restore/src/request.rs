@@ -65,9 +65,9 @@ impl Request for RestoreRequest {
         (default false) with mask, which column is masked by which rule; \"point_in_time\" with target_time (RFC 3339, with \
         its zone, or \"latest\") or recovery_point, and optionally the same; \"resume\" or \"status\" with restore_id (a restore's \
         name; for status also \"latest\") and, where it was given, target_secret; \
-        \"compare\" with target_database, the name of a copy, and optionally tables; \"promote\" with mode (\"swap\", \
-        \"merge_missing\" or \"overwrite\"), target_database, and optionally tables, keys, triggers (\"fire\" or \"off\") and \
-        force (the copy's name); \"undo\", and optionally target_database; \"discard\" with target_database, and optionally \
+        \"compare\" with target_database, the name of a copy, and optionally target_secret and tables; \"promote\" with mode \
+        (\"swap\", \"merge_missing\" or \"overwrite\"), target_database, and optionally target_secret (not for swap), tables, \
+        keys, triggers (\"fire\" or \"off\") and force (the copy's name); \"undo\", and optionally target_database; \"discard\" with target_database, and optionally \
         force; the last three change nothing without dry_run false, actor and reason";
     const EXAMPLE: &'static str = r#"{"action":"backup_restore","backup_id":"latest"}"#;
 }
@@ -122,8 +122,9 @@ mod tests {
             json!({"action": "resume", "restore_id": "20261121T032002Z-restore-66b57b4d"}),
             json!({"action": "status", "restore_id": "latest", "target_secret": "other"}),
             json!({"action": "point_in_time", "target_time": "latest"}),
-            json!({"action": "compare", "target_database": "x", "tables": ["public.orders"]}),
+            json!({"action": "compare", "target_database": "x", "target_secret": "other", "tables": ["public.orders"]}),
             json!({"action": "promote", "mode": "swap", "target_database": "x"}),
+            json!({"action": "promote", "mode": "merge_missing", "target_database": "x", "target_secret": "other"}),
             json!({"action": "undo"}),
             json!({"action": "discard", "target_database": "x", "force": "x"}),
         ] {

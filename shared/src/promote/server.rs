@@ -58,40 +58,22 @@ impl Server {
     /// # Errors
     /// [`PromoteError::Busy`]; `DatabaseUnavailable` where neither `postgres` nor `template1` lets one in.
     pub async fn lock(production: &PgConnectOptions, operation: &str) -> Result<Self, PromoteError> {
-        let mut first_failure: Option<Failure> = None;
-        for database in ["postgres", "template1"] {
-            if production.get_database() == Some(database) {
-                continue;
-            }
-            let maintenance = production.clone().database(database);
-            let mut connection = match db::connect(&maintenance).await {
-                Ok(connection) => connection,
-                Err(failure) => {
-                    first_failure = first_failure.or(Some(failure));
-                    continue;
-                }
-            };
-            run(&mut connection, "prepare the connection", "SET lock_timeout = '10s'; SET search_path = ''")
-                .await?;
-            let lock = "SELECT pg_catalog.pg_try_advisory_lock($1, pg_catalog.hashtext($2))";
-            let free: bool = sqlx::query_scalar(lock)
-                .bind(LOCK)
-                .bind(production.get_database().unwrap_or("postgres"))
-                .persistent(false)
-                .fetch_one(&mut connection)
-                .await
-                .map_err(|error| PromoteError::database("ask for the lock against other promotes", &error))?;
-            if !free {
-                return Err(PromoteError::Busy { operation: operation.to_owned() });
-            }
-            return Ok(Self { production: production.clone(), maintenance, connection });
+        let name = production.get_database().unwrap_or("postgres");
+        let (maintenance, mut connection) = connect_beside(production, name, operation).await?;
+        run(&mut connection, "prepare the connection", "SET lock_timeout = '10s'; SET search_path = ''")
+            .await?;
+        let lock = "SELECT pg_catalog.pg_try_advisory_lock($1, pg_catalog.hashtext($2))";
+        let free: bool = sqlx::query_scalar(lock)
+            .bind(LOCK)
+            .bind(name)
+            .persistent(false)
+            .fetch_one(&mut connection)
+            .await
+            .map_err(|error| PromoteError::database("ask for the lock against other promotes", &error))?;
+        if !free {
+            return Err(PromoteError::Busy { operation: operation.to_owned() });
         }
-        match first_failure {
-            Some(failure) => Err(failure.into()),
-            None => Err(PromoteError::InvalidRequest(format!(
-                "{operation}: no database but production itself is known to connect to"
-            ))),
-        }
+        Ok(Self { production: production.clone(), maintenance, connection })
     }
 
     /// What production is called.
@@ -109,11 +91,7 @@ impl Server {
     /// # Errors
     /// [`PromoteError::Archive`].
     pub async fn databases(&mut self) -> Result<Vec<Database>, PromoteError> {
-        sqlx::query_as(include_str!("sql/databases.sql"))
-            .persistent(false)
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(|error| PromoteError::database("list the databases of the server", &error))
+        databases(&mut self.connection).await
     }
 
     /// The database of that name.
@@ -121,21 +99,68 @@ impl Server {
     /// # Errors
     /// [`PromoteError::DatabaseMissing`].
     pub async fn database(&mut self, name: &str) -> Result<Database, PromoteError> {
-        let databases = self.databases().await?;
-        let copies: Vec<&str> = databases
-            .iter()
-            .filter(|database| !matches!(database.mark(), Mark::Foreign(_)))
-            .map(|database| database.name.as_str())
-            .collect();
-        let known = match copies.as_slice() {
-            [] => "recoup made none that is still there; restore a backup first".to_owned(),
-            copies => format!("these were made by recoup: {}", copies.join(", ")),
-        };
-        databases.iter().find(|database| database.name == name).cloned().ok_or_else(|| {
-            PromoteError::DatabaseMissing {
-                database: name.to_owned(),
-                remedy: format!("the server has no database of this name; {known}"),
-            }
-        })
+        find(&mut self.connection, name).await
     }
+}
+
+/// The database of that name on another server than production's.
+///
+/// # Errors
+/// [`PromoteError::DatabaseMissing`]; `DatabaseUnavailable`.
+pub async fn database_elsewhere(
+    server: &PgConnectOptions,
+    name: &str,
+    operation: &str,
+) -> Result<Database, PromoteError> {
+    let (_, mut connection) = connect_beside(server, name, operation).await?;
+    find(&mut connection, name).await
+}
+
+/// Connects to a database of a server that is not `name`.
+async fn connect_beside(
+    server: &PgConnectOptions,
+    name: &str,
+    operation: &str,
+) -> Result<(PgConnectOptions, PgConnection), PromoteError> {
+    let mut first_failure: Option<Failure> = None;
+    for database in ["postgres", "template1"].into_iter().filter(|database| *database != name) {
+        let options = server.clone().database(database);
+        match db::connect(&options).await {
+            Ok(connection) => return Ok((options, connection)),
+            Err(failure) => first_failure = first_failure.or(Some(failure)),
+        }
+    }
+    match first_failure {
+        Some(failure) => Err(failure.into()),
+        None => Err(PromoteError::InvalidRequest(format!(
+            "{operation}: no database but {name} itself is known to connect to"
+        ))),
+    }
+}
+
+async fn databases(connection: &mut PgConnection) -> Result<Vec<Database>, PromoteError> {
+    sqlx::query_as(include_str!("sql/databases.sql"))
+        .persistent(false)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| PromoteError::database("list the databases of the server", &error))
+}
+
+async fn find(connection: &mut PgConnection, name: &str) -> Result<Database, PromoteError> {
+    let databases = databases(connection).await?;
+    let copies: Vec<&str> = databases
+        .iter()
+        .filter(|database| !matches!(database.mark(), Mark::Foreign(_)))
+        .map(|database| database.name.as_str())
+        .collect();
+    let known = match copies.as_slice() {
+        [] => "recoup made none that is still there; restore a backup first, and where the copy is on another server give that one's target_secret".to_owned(),
+        copies => format!("these were made by recoup: {}", copies.join(", ")),
+    };
+    databases.iter().find(|database| database.name == name).cloned().ok_or_else(|| {
+        PromoteError::DatabaseMissing {
+            database: name.to_owned(),
+            remedy: format!("the server has no database of this name; {known}"),
+        }
+    })
 }

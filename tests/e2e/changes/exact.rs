@@ -1,10 +1,13 @@
 //! What is captured is what was written, whatever it is and however it was written.
 
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use stack::Stack;
 
 use super::apply::{assert_same, base, changes_stack, export, now, state_at, state_now};
-use crate::archive_stack::{every_kind_of_value, execute};
+use crate::archive_stack::{
+    assert_same_dump, drop_copy, dump_with, every_kind_of_value, execute, succeed, target,
+};
 
 /// Settings under which values lose digits, or read as others, where nobody pins them.
 const HOSTILE: &str = "SET DateStyle = 'German'; SET TimeZone = 'Asia/Kolkata'; SET IntervalStyle = 'sql_standard';
@@ -50,6 +53,11 @@ async fn every_kind_of_value_in_every_kind_of_table_is_replayed_to_the_byte() {
     values_come_back(&changes_stack().start().await.unwrap()).await;
 }
 
+/// Every row of a table once more.
+const REWRITE: &str =
+    "CREATE TEMP TABLE kept AS SELECT {columns} FROM {table}; DELETE FROM {table};
+    INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM kept ON CONFLICT DO NOTHING; DROP TABLE kept";
+
 /// Rewrites, halves and empties every table of every kind, in a session whose settings are hostile.
 pub async fn values_come_back(stack: &Stack) {
     every_kind_of_value(stack).await;
@@ -57,12 +65,7 @@ pub async fn values_come_back(stack: &Stack) {
     let full = base(stack).await;
 
     let url = &stack.database_url;
-    for_each_table(
-        url,
-        "CREATE TEMP TABLE kept AS SELECT {columns} FROM {table}; DELETE FROM {table};
-        INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM kept ON CONFLICT DO NOTHING; DROP TABLE kept",
-    )
-    .await;
+    for_each_table(url, REWRITE).await;
     let (written, written_at) = (state_now(stack).await, now(stack).await);
     for_each_table(url, "DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE random() < 0.5)")
         .await;
@@ -75,6 +78,54 @@ pub async fn values_come_back(stack: &Stack) {
     assert_same(&written, &state_at(stack, &full, written_at).await);
     assert_same(&halved, &state_at(stack, &full, halved_at).await);
     assert_same(&state_now(stack).await, &state_at(stack, &full, emptied_at).await);
+}
+
+/// Some rows of a table, as far as others do not refer to them.
+const LOSE_SOME: &str = "
+    SET session_replication_role = origin;
+    DO $$ BEGIN
+        DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE random() < 0.5);
+        SET CONSTRAINTS ALL IMMEDIATE;
+    EXCEPTION WHEN foreign_key_violation THEN NULL;
+    END $$;
+    SET session_replication_role = replica;";
+
+const REFRESH_ALL: &str = "
+    DO $$ DECLARE view regclass; BEGIN
+        FOR view IN SELECT oid FROM pg_class WHERE relkind = 'm' AND relispopulated LOOP
+            EXECUTE format('REFRESH MATERIALIZED VIEW %s', view);
+        END LOOP;
+    END $$";
+
+#[tokio::test]
+async fn an_instant_of_every_kind_of_table_is_restored_as_pg_dump_sees_it() {
+    let stack = changes_stack().start().await.unwrap();
+    every_kind_of_value(&stack).await;
+    execute(&stack.database_url, include_str!("../schemas/parts.sql")).await;
+    execute(&stack.database_url, CAPTURE_ALL).await;
+    base(&stack).await;
+    // Our own tables have what is written about backups.
+    let options = ["--exclude-schema=recoup"];
+    let mut instants = Vec::new();
+    for step in [REWRITE, LOSE_SOME, REWRITE] {
+        for_each_table(&stack.database_url, step).await;
+        execute(&stack.database_url, REFRESH_ALL).await;
+        instants.push((now(&stack).await, dump_with(&stack, &stack.database_url, &options).await));
+        export(&stack).await;
+    }
+    for_each_table(&stack.database_url, "TRUNCATE {table} CASCADE").await;
+    export(&stack).await;
+
+    assert!(instants[0].1.len() > instants[1].1.len() + 10_000, "next to nothing was lost");
+    for (at, expected) in &instants[1..] {
+        let at = at.format(&time::format_description::well_known::Rfc3339).unwrap();
+        let copy = target("awkward_instant");
+        let request = json!({"action": "point_in_time", "target_time": at, "target_database": copy});
+        let restored = succeed(&stack, "restore", request).await;
+        assert_eq!(restored["status"], "completed", "{restored}");
+        assert_same_dump(expected, &dump_with(&stack, &stack.postgres.url_of(&copy), &options).await);
+        drop_copy(&stack, &restored).await;
+    }
 }
 
 /// Tables whose triggers write to the table itself, before and after; keys that move; partitions between which rows

@@ -39,7 +39,7 @@ use super::PromoteError;
 use super::audit::{Entry, record};
 use super::checks::refused;
 use super::mark::Mark;
-use super::server::Server;
+use super::server::{Server, database_elsewhere};
 use crate::archive::ArchiveError;
 use crate::archive::names::key_timestamp;
 use crate::archive::selection::TableName;
@@ -74,6 +74,8 @@ pub enum Which {
 pub struct RowsOrder {
     /// The copy.
     pub copy: String,
+    /// The server that it is on, where that is not production's.
+    pub elsewhere: Option<PgConnectOptions>,
     /// Which rows.
     pub which: Which,
     /// What happens with production's own triggers.
@@ -163,30 +165,35 @@ async fn promote_rows(
         Way::Overwrite => format!("overwrite rows of production from database {}", order.copy),
     };
     let mut server = Server::lock(production, &operation).await?;
-    check_fit(way, &mut server, &operation, order).await?;
+    let may_delete = check_fit(way, &mut server, &operation, order).await?;
     let left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(REPLY_TIME);
-    let work = Box::pin(in_one_transaction(way, &server, &operation, order, left));
+    let work = Box::pin(in_one_transaction(way, may_delete, &server, &operation, order, left));
     match tokio::time::timeout(left, work).await {
         Ok(done) => done,
         Err(_) => Err(ArchiveError::TimeLimit { operation: "promote rows of the copy" }.into()),
     }
 }
 
-/// Only rows that were proven go into production, and only a copy that has all rows says which are to be deleted.
+/// Only rows that were proven go into production, and only a copy that has all rows says which are to be deleted: gives
+/// whether this one may.
 async fn check_fit(
     way: Way,
     server: &mut Server,
     operation: &str,
     order: &RowsOrder,
-) -> Result<(), PromoteError> {
-    if order.copy == server.production_name() {
+) -> Result<bool, PromoteError> {
+    if order.elsewhere.is_none() && order.copy == server.production_name() {
         return Err(refused(operation, "it is production itself; name the copy"));
     }
-    let mark = server.database(&order.copy).await?.mark();
+    let mark = match &order.elsewhere {
+        None => server.database(&order.copy).await?.mark(),
+        Some(elsewhere) => database_elsewhere(elsewhere, &order.copy, operation).await?.mark(),
+    };
     let deletes = way == Way::Overwrite && !matches!(order.which, Which::Keys(_));
-    let is_fit = if deletes { mark.is_whole_copy() } else { mark.is_proven_copy() };
-    if is_fit || order.force.as_deref() == Some(&order.copy) {
-        return Ok(());
+    let is_forced = order.force.as_deref() == Some(&order.copy);
+    let may_delete = is_forced || mark.is_whole_copy();
+    if may_delete || (!deletes && mark.is_proven_copy()) {
+        return Ok(may_delete);
     }
     let state = match mark {
         Mark::Staging(state) => format!("its mark says {state:?}"),
@@ -204,6 +211,7 @@ async fn check_fit(
 
 async fn in_one_transaction(
     way: Way,
+    may_delete: bool,
     server: &Server,
     operation: &str,
     order: &RowsOrder,
@@ -211,7 +219,8 @@ async fn in_one_transaction(
 ) -> Result<Merged, PromoteError> {
     let began = Instant::now();
     let at = OffsetDateTime::now_utc();
-    let mut copy = open_reading(&server.options_of(&order.copy), None).await?;
+    let of_copy = order.elsewhere.as_ref().unwrap_or(&server.production).clone().database(&order.copy);
+    let mut copy = open_reading(&of_copy, None).await?;
     let mut production = db::connect(&server.production).await?;
     begin_writing(&mut production).await?;
     let limits =
@@ -224,6 +233,15 @@ async fn in_one_transaction(
     let mut works = Vec::new();
     for (number, chosen) in chosen.into_iter().enumerate() {
         works.push(Work::bring(way, number, chosen, &mut production, &mut copy).await?);
+    }
+    if let Some(work) = works.iter().find(|work| work.doomed_rows > 0 && !may_delete) {
+        let reason = format!(
+            "{} rows of {} that the copy has not would be deleted, and it was not proven equal to a whole backup: leave their keys out, or force it by its name: \"force\":\"{}\"",
+            work.doomed_rows,
+            work.table().table_name(),
+            order.copy
+        );
+        return Err(refused(operation, reason));
     }
     let oids: Vec<i64> = works.iter().map(|work| work.table().oid).collect();
     let triggers = read_triggers(&mut production, &oids).await?;
@@ -259,7 +277,7 @@ async fn in_one_transaction(
         None => run(&mut production, operation, "ROLLBACK").await?,
         Some(mandate) => {
             if !merged.tables.is_empty() {
-                audit(way, &mut production, mandate, &merged).await?;
+                audit(way, &mut production, mandate, &merged, order.elsewhere.as_ref()).await?;
             }
             run(&mut production, operation, "COMMIT").await?;
             merged.status = "promoted";
@@ -303,7 +321,9 @@ async fn audit(
     production: &mut PgConnection,
     mandate: &Mandate,
     merged: &Merged,
+    elsewhere: Option<&PgConnectOptions>,
 ) -> Result<(), PromoteError> {
+    let target_server = elsewhere.map(|server| format!("{}:{}", server.get_host(), server.get_port()));
     let before: BTreeMap<&str, u64> =
         merged.tables.iter().map(|table| (table.table.as_str(), table.production_rows_before)).collect();
     let entry = Entry {
@@ -313,7 +333,9 @@ async fn audit(
         },
         subject: &format!("database {}", merged.database),
         mandate,
-        before: json!({"target_database": merged.target_database, "rows": before}),
+        before: json!({
+            "target_database": merged.target_database, "target_server": target_server, "rows": before,
+        }),
         after: json!({
             "promote_id": merged.promote_id,
             "tables": merged.tables,
