@@ -7,7 +7,7 @@ use stack::lambda::FunctionConfig;
 use super::arena::{Guarded, act, event, login, metrics, refused, step, stepped, token};
 use crate::support::{eager, failed};
 
-/// Takes the database's address from the webhook: it starts, proves signatures, and is not well.
+/// Takes the database's address from the webhook.
 fn fall_ill(stack: &Stack) {
     database_of_the_webhook(stack, stack.secrets.id("gone"));
 }
@@ -114,10 +114,17 @@ async fn the_endpoint_or_the_webhook_changes() {
     }
     stack.stripe.put(&before);
 
-    fall_ill(&stack);
+    // It starts, proves signatures, and has no database.
+    let (database, nowhere) = (
+        stack.secrets.get("database").await.expect("a value"),
+        json!({"url": "postgres://nobody@127.0.0.1:1/nowhere"}),
+    );
+    stack.secrets.put("database", &nowhere).await.expect("put");
+    stack.lambda.kill("webhook").expect("killed");
     let (kind, message) = refused(&stack, "stripe-webhook", "testSecret", &token).await;
     assert_eq!(kind, "WebhookUnhealthy", "{message}");
-    recover(&stack);
+    stack.secrets.put("database", &database).await.expect("put");
+    stack.lambda.kill("webhook").expect("killed");
     stepped(&stack, "stripe-webhook", "testSecret", &token).await;
 }
 
