@@ -13,7 +13,7 @@ use crate::archive_stack::{
     drop_copy, drop_database, dump_with, execute, fail, full_backup, id_of, succeed, target, texts,
 };
 use crate::restore_by_hand;
-use crate::support::{count, eager, sell, settle};
+use crate::support::{PATIENCE, count, eager, sell, settle};
 
 const EMAIL: &str = "zoe@forgotten.example";
 const NAME: &str = "Zoe Unverwechselbar";
@@ -319,6 +319,7 @@ async fn a_copy_is_never_complete_with_her_in_it() {
         }
         stack.lambda.kill("restore").unwrap();
     };
+    let killing = async { tokio::time::timeout(PATIENCE, killing).await.expect("it erases in the copy") };
     let request = json!({"action": "backup_restore", "backup_id": backup, "target_database": copy});
     let (reply, ()) = tokio::join!(stack.invoke("restore", request), killing);
     assert!(reply.unwrap().function_error.is_some());
