@@ -34,21 +34,19 @@ async fn assert_none_and_works_again(stack: &Stack) {
     succeed(stack, "verify", json!({"action": "full", "backup_id": backup_id})).await;
 }
 
-/// Waits until a session of the backup function is in `state`.
-async fn until_session(stack: &Stack, condition: &str) -> i32 {
-    let sql = format!(
-        "SELECT pid FROM pg_stat_activity
-        WHERE application_name = 'recoup backup' AND datname = current_database() AND {condition}"
-    );
+/// Waits until a session of the backup function waits for a lock.
+async fn until_locked_out(stack: &Stack) {
+    let sql = "SELECT EXISTS (
+            SELECT FROM pg_stat_activity
+            WHERE application_name = 'recoup backup' AND datname = current_database() AND wait_event_type = 'Lock'
+        )";
     for _ in 0..2000 {
-        let pid =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(sql.clone())).fetch_optional(&stack.pool).await.unwrap();
-        if let Some(pid) = pid {
-            return pid;
+        if sqlx::query_scalar(sql).fetch_one(&stack.pool).await.unwrap() {
+            return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("no session of the backup with {condition} in ten seconds");
+    panic!("no session of the backup waits for a lock after ten seconds");
 }
 
 #[tokio::test]
@@ -98,7 +96,7 @@ async fn a_table_that_is_truncated_between_snapshot_and_lock_is_refused() {
 
     let truncate = async {
         // The backup has its snapshot and waits for its lock.
-        until_session(&stack, "wait_event_type = 'Lock'").await;
+        until_locked_out(&stack).await;
         sqlx::raw_sql("TRUNCATE emptied; COMMIT").execute(&mut other).await.unwrap();
     };
     let ((error_type, message), ()) =

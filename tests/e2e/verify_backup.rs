@@ -211,7 +211,6 @@ async fn the_copy_of_a_drill_that_was_killed_goes_with_the_next() {
     let (reply, copy) = tokio::join!(stack.invoke("verify", json!({"action": "drill"})), kill);
     assert!(reply.unwrap().function_error.is_some());
     gate.open();
-    assert_eq!(copies_of(&stack, &backup_id).await, std::slice::from_ref(&copy));
 
     // Postgres takes a moment to see that the session's other end is gone. The copy may go with another test's drill.
     let began = Instant::now();
