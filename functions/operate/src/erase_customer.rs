@@ -9,7 +9,7 @@ use recoup::failure::Failure;
 use recoup::secrets::SecretStore;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::{Connection, PgConnection};
+use sqlx::Connection;
 use time::OffsetDateTime;
 
 use crate::{Operate, database};
@@ -121,61 +121,40 @@ impl<S: SecretStore + Sync> Operate<S> {
         };
         let erasure =
             Erasure::new(OffsetDateTime::now_utc(), rand::random(), customers, objects, application_rows);
-        let Some(mandate) = mandate else {
-            reply.erased = self.apply(&mut connection, &erasure, None).await?;
-            return Ok(reply);
-        };
-        if erasure.application_rows.is_empty() && found.iter().all(|customer| customer.erased) {
+        let is_erased = erasure.application_rows.is_empty() && found.iter().all(|customer| customer.erased);
+        if mandate.is_some() && is_erased {
             reply.status = "erased already";
             return Ok(reply);
         }
-        // What the application's tables refuse is found before anything is written down.
-        self.apply(&mut connection, &erasure, None).await?;
-        // First where a lost database does not take it along: from here on no restore brings them back.
-        keep(&self.store, &self.encryption.now(&self.secrets).await?, &erasure).await?;
-        reply.erased = self.apply(&mut connection, &erasure, Some(&mandate)).await.map_err(|failure| {
-            Failure::new(
-                failure.error_type(),
-                format!(
-                    "{failure}; restores erase this person already, the database does not: ask for it again"
-                ),
-            )
-        })?;
-        reply.status = "erased";
-        reply.erasure_id = Some(erasure.erasure_id);
-        Ok(reply)
-    }
-
-    /// Applies one erasure; for nobody, only to see what it would be.
-    async fn apply(
-        &self,
-        connection: &mut PgConnection,
-        erasure: &Erasure,
-        mandate: Option<&Mandate>,
-    ) -> Result<Applied, Failure> {
-        let failed = database("erase a customer");
         let mut transaction = connection.begin().await.map_err(&failed)?;
-        let applied = apply(&mut transaction, erasure).await.map_err(&failed)?;
-        if let [refused, ..] = applied.not_applied.as_slice() {
+        reply.erased = apply(&mut transaction, &erasure).await.map_err(&failed)?;
+        if let [refused, ..] = reply.erased.not_applied.as_slice() {
             return Err(Failure::new(
                 "ApplicationRowRefused",
                 format!("erase a customer: {refused}; nothing was changed: correct application_rows"),
             ));
         }
-        match mandate {
-            None => transaction.rollback().await.map_err(&failed)?,
-            Some(mandate) => {
-                let after = json!({
-                    "erasure_id": erasure.erasure_id, "customers": erasure.customers, "events": applied.events,
-                    "application_rows": applied.application_rows,
-                });
-                record(&mut transaction, mandate, "erase customer", &erasure.erasure_id, &after)
-                    .await
-                    .map_err(&failed)?;
-                transaction.commit().await.map_err(&failed)?;
-            }
-        }
-        Ok(applied)
+        let Some(mandate) = mandate else {
+            transaction.rollback().await.map_err(&failed)?;
+            return Ok(reply);
+        };
+        let after = json!({
+            "erasure_id": erasure.erasure_id, "customers": erasure.customers, "events": reply.erased.events,
+            "application_rows": reply.erased.application_rows,
+        });
+        record(&mut transaction, &mandate, "erase customer", &erasure.erasure_id, &after)
+            .await
+            .map_err(&failed)?;
+        // Before the database says so: a lost one does not take the record along, and no restore brings them back.
+        keep(&self.store, &self.encryption.now(&self.secrets).await?, &erasure).await?;
+        transaction.commit().await.map_err(|error| {
+            let failure = failed(error);
+            let remedy = "restores erase this person already, the database may not: ask for it again";
+            Failure::new(failure.error_type(), format!("{failure}; {remedy}"))
+        })?;
+        reply.status = "erased";
+        reply.erasure_id = Some(erasure.erasure_id);
+        Ok(reply)
     }
 }
 
