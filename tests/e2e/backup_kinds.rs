@@ -139,6 +139,7 @@ async fn every_table_of_ours_is_in_a_set_or_in_the_full_backup_on_purpose() {
         "backups",
         "captured_tables",
         "change_segments",
+        "erasures",
         "reconciliations",
         "recovery_points",
         "row_changes",
