@@ -98,7 +98,11 @@ fn replay(dry_run: bool) -> Value {
 }
 
 /// Restores, and says what the copy has of her; drops it.
-async fn found_in_copy(stack: &Stack, request: Value) -> (Value, Vec<String>) {
+async fn found_in_copy(stack: &Stack, mut request: Value) -> (Value, Vec<String>) {
+    // Other tests restore on the same server, and a name of the function's own is one of a second.
+    if request["action"] != "resume" {
+        request["target_database"] = target("erased").into();
+    }
     let restored = succeed(stack, "restore", request).await;
     assert_eq!(restored["status"], "completed", "{restored}");
     let url = stack.postgres.url_of(restored["target_database"].as_str().unwrap());
