@@ -127,8 +127,17 @@ def policies(full):
     """What each function may do, with its own log and secrets."""
     database = "DatabaseSecretArn" if full else "DatabaseSecret"
     prefixes = ["v1/backups/*", "v1/changes/*"]
-    objects = [f"${{BackupBucket.Arn}}/{prefix}" for prefix in prefixes]
-    listing = allow("s3:ListBucket", "BackupBucket.Arn", {"StringLike": {"s3:prefix": prefixes}})
+
+    def below(*prefixes):
+        return [f"${{BackupBucket.Arn}}/{prefix}" for prefix in prefixes]
+
+    def listing(*prefixes):
+        return allow("s3:ListBucket", "BackupBucket.Arn", {"StringLike": {"s3:prefix": list(prefixes)}})
+
+    def reading(*prefixes):
+        return [allow("s3:GetObject", below(*prefixes)), listing(*prefixes)]
+
+    objects = below(*prefixes)
     through_s3 = {"StringEquals": {"kms:ViaService": "s3.${AWS::Region}.amazonaws.com"}}
     failed = allow("sqs:SendMessage", "DeadLetters.Arn")
 
@@ -141,12 +150,6 @@ def policies(full):
     def key(actions):
         return [allow(actions, "BackupKmsKeyArn", through_s3)] if full else []
 
-    reading = [allow("s3:GetObject", objects), listing]
-    with_erasures = [*prefixes, "v1/erasures/*"]
-    restoring = [
-        allow("s3:GetObject", [f"${{BackupBucket.Arn}}/{prefix}" for prefix in with_erasures]),
-        allow("s3:ListBucket", "BackupBucket.Arn", {"StringLike": {"s3:prefix": with_erasures}}),
-    ]
     return {
         "Webhook": [
             log("Webhook"),
@@ -158,7 +161,7 @@ def policies(full):
             secrets(database, "BackupRecipientsSecret"),
             allow("s3:PutObject s3:AbortMultipartUpload", objects),
             allow("s3:DeleteObject s3:GetObjectRetention s3:GetObjectLegalHold", objects),
-            listing,
+            listing(*prefixes),
             allow("s3:ListBucketMultipartUploads", "BackupBucket.Arn"),
             failed,
             *key("kms:GenerateDataKey kms:Decrypt"),
@@ -170,7 +173,7 @@ def policies(full):
                 "secretsmanager:DescribeSecret",
                 [database, "BackupKeySecret", "StripeApiSecret", "StripeWebhookSecret"],
             ),
-            *reading,
+            *reading(*prefixes),
             failed,
             *key("kms:Decrypt"),
             *([allow("lambda:InvokeFunction", "Notify.Arn")] if full else []),
@@ -178,7 +181,7 @@ def policies(full):
         "Restore": [
             log("Restore"),
             secrets(database, "BackupKeySecret", *(["RestoreTargetSecretArn"] if full else [])),
-            *restoring,
+            *reading(*prefixes, "v1/erasures/*"),
             *key("kms:Decrypt"),
         ],
         "Reconcile": [

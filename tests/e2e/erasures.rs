@@ -13,6 +13,7 @@ use crate::archive_stack::{
     drop_copy, drop_database, dump_with, execute, fail, full_backup, id_of, succeed, target, texts,
 };
 use crate::restore_by_hand;
+use crate::restore_point_in_time::now;
 use crate::support::{PATIENCE, count, eager, sell, settle};
 
 const EMAIL: &str = "zoe@forgotten.example";
@@ -123,12 +124,7 @@ async fn who_was_erased_comes_back_by_no_restore() {
     let customer = sell_to_her(&stack).await;
     let backup = id_of(&full_backup(&stack).await);
     let orders = id_of(&succeed(&stack, "backup", json!({"backup_type": "orders"})).await);
-    let instant = texts(
-        &stack.database_url,
-        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
-    )
-    .await
-    .remove(0);
+    let instant = now(&stack).await;
     delete_at_stripe(&stack, &customer).await;
     let before = kept(&stack, &stack.database_url).await;
 

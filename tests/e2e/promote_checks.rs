@@ -8,7 +8,7 @@ use stack::postgres::{Postgres, PostgresOptions};
 use stack::{DatabaseChoice, StackBuilder};
 
 use crate::archive_stack::{archive_stack, execute, fail, full_backup, succeed, target};
-use crate::promote_stack::{copy_of, on_server, production_of, promote, signed, text, tidy_up};
+use crate::promote_stack::{copy_of, on_server, production_of, promote, signed, text, tidy_up, which};
 
 /// A shop with a copy, told apart by a row.
 async fn shop_and_copy(builder: StackBuilder, copy: &str) -> Stack {
@@ -18,10 +18,6 @@ async fn shop_and_copy(builder: StackBuilder, copy: &str) -> Stack {
     execute(&stack.database_url, "UPDATE public.which SET name = 'production'").await;
     copy_of(&stack, copy).await;
     stack
-}
-
-async fn which(stack: &Stack) -> String {
-    text(&stack.database_url, "SELECT name FROM public.which").await.unwrap()
 }
 
 /// The swap is refused with this, planned or meant, and nobody's session ends.

@@ -3,12 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::archive_stack::{archive_stack, execute, fail, full_backup, id_of, succeed, target, texts};
-use crate::promote_stack::{copy_of, promote, signed, tidy_up};
-
-fn with(mut request: Value, field: &str, value: Value) -> Value {
-    request.as_object_mut().unwrap().insert(field.to_owned(), value);
-    request
-}
+use crate::promote_stack::{copy_of, promote, signed, tidy_up, with};
 
 #[tokio::test]
 async fn only_the_rows_with_the_named_keys_are_overwritten() {

@@ -6,7 +6,7 @@ use stack::Stack;
 use stack::gate::{Count, Gate, Stop};
 
 use crate::archive_stack::{archive_stack, execute, full_backup, succeed, target};
-use crate::promote_stack::{comment, copy_of, production_of, promote, signed, text, tidy_up};
+use crate::promote_stack::{comment, copy_of, production_of, promote, signed, text, tidy_up, which};
 
 /// Messages at the end of a swap that are each killed at: the exchange, and what is written down after it.
 const EVERY: u64 = 70;
@@ -27,10 +27,6 @@ async fn behind_a_gate() -> (Stack, Gate, String) {
     let gate = Gate::start(&stack.database_url).await.unwrap();
     stack.secrets.put("database", &json!({"url": gate.url()})).await.unwrap();
     (stack, gate, copy)
-}
-
-async fn which(stack: &Stack) -> String {
-    text(&stack.database_url, "SELECT name FROM public.which").await.unwrap()
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::archive_stack::{
     archive_stack, assert_same_dump, dump_with, every_kind_of_value, execute, fail, full_backup, succeed,
     target, texts,
 };
-use crate::promote_stack::{copy_of, promote, signed, text, tidy_up};
+use crate::promote_stack::{copy_of, promote, signed, text, tidy_up, with};
 
 /// All of production but the log of what was done to it.
 async fn whole(stack: &Stack) -> String {
@@ -23,11 +23,6 @@ async fn whole(stack: &Stack) -> String {
 /// Statements that no foreign key and no trigger keeps back.
 async fn damage(stack: &Stack, sql: &str) {
     execute(&stack.database_url, &format!("SET session_replication_role = replica; {sql}")).await;
-}
-
-fn with(mut request: Value, field: &str, value: Value) -> Value {
-    request.as_object_mut().unwrap().insert(field.to_owned(), value);
-    request
 }
 
 fn of_table<'a>(reply: &'a Value, table: &str) -> &'a Value {

@@ -26,6 +26,12 @@ pub fn signed(mut request: Value) -> Value {
     request
 }
 
+/// A request with one field more.
+pub fn with(mut request: Value, field: &str, value: Value) -> Value {
+    request.as_object_mut().unwrap().insert(field.to_owned(), value);
+    request
+}
+
 /// A promote of a copy.
 pub fn promote(mode: &str, copy: &str) -> Value {
     json!({"action": "promote", "mode": mode, "target_database": copy})
@@ -37,6 +43,11 @@ pub async fn text(url: &str, sql: &str) -> Option<String> {
     let found = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     found
+}
+
+/// What production's row says which database it is.
+pub async fn which(stack: &Stack) -> String {
+    text(&stack.database_url, "SELECT name FROM public.which").await.unwrap()
 }
 
 /// Whether the server has a database of that name.

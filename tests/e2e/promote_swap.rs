@@ -6,7 +6,7 @@ use stack::Stack;
 
 use crate::archive_stack::{archive_stack, dump_with, execute, fail, full_backup, succeed, target, texts};
 use crate::promote_stack::{
-    comment, copy_of, exists, on_server, production_of, promote, signed, text, tidy_up,
+    comment, copy_of, exists, on_server, production_of, promote, signed, text, tidy_up, which,
 };
 
 /// A row that tells the copy from production.
@@ -18,10 +18,6 @@ async fn told_apart(stack: &Stack) {
     .await;
     full_backup(stack).await;
     execute(&stack.database_url, "UPDATE public.which SET name = 'production'").await;
-}
-
-async fn which(stack: &Stack) -> String {
-    text(&stack.database_url, "SELECT name FROM public.which").await.unwrap()
 }
 
 #[tokio::test]

@@ -4,16 +4,12 @@ use serde_json::{Value, json};
 use stack::Stack;
 
 use crate::archive_stack::{archive_stack, execute, fail, full_backup, succeed, target};
-use crate::promote_stack::{copy_of, exists, production_of, promote, signed, text, tidy_up};
+use crate::promote_stack::{copy_of, exists, production_of, promote, signed, text, tidy_up, which};
 
 /// A table whose row says which database it is.
 async fn named(stack: &Stack, name: &str) {
     let sql = format!("UPDATE public.which SET name = '{name}'");
     execute(&stack.database_url, &sql).await;
-}
-
-async fn which(stack: &Stack) -> String {
-    text(&stack.database_url, "SELECT name FROM public.which").await.unwrap()
 }
 
 async fn swap(stack: &Stack, copy: &str) -> Value {

@@ -87,7 +87,7 @@ async fn export(stack: &Stack) -> Value {
 }
 
 /// The database's present, as a request names it.
-async fn now(stack: &Stack) -> String {
+pub async fn now(stack: &Stack) -> String {
     let sql = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
     texts(&stack.database_url, sql).await.remove(0)
 }

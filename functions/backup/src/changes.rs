@@ -3,10 +3,10 @@
 
 use std::time::SystemTime;
 
-use recoup::archive::prune::Author;
 use recoup::archive::schema::SchemaSelection;
 use recoup::archive::selection::TableName;
 use recoup::archive::store::ObjectStore;
+use recoup::audit::{Mandate, dry};
 use recoup::changes::capture::{Captured, Order, carry_out};
 use recoup::changes::export::{ExportMade, Exported, Exporter};
 use recoup::changes::manifest::Barrier;
@@ -106,10 +106,6 @@ pub struct CaptureRequest {
     reason: Option<String>,
 }
 
-fn dry() -> bool {
-    true
-}
-
 const EXAMPLE: &str = r#"{"action":"capture","tables":["public.orders"],"dry_run":false,"actor":"ada","reason":"orders are to come back to the minute"}"#;
 
 impl CaptureRequest {
@@ -117,7 +113,7 @@ impl CaptureRequest {
     ///
     /// # Errors
     /// `InvalidRequest`.
-    pub(crate) fn understood(&self) -> Result<(Vec<TableName>, Option<Author>), Failure> {
+    pub(crate) fn understood(&self) -> Result<(Vec<TableName>, Option<Mandate>), Failure> {
         let refuse = |reason: String| Failure::invalid_request(format!("{reason}. Example: {EXAMPLE}"));
         let names = self.tables.iter().map(|name| name.parse());
         let tables = names.collect::<Result<_, String>>().map_err(refuse)?;
@@ -129,7 +125,7 @@ impl CaptureRequest {
         };
         match (self.tables.is_empty(), given(&self.actor), given(&self.reason)) {
             (true, ..) => Err(refuse("tables names what is to be captured or released".to_owned())),
-            (false, Some(actor), Some(reason)) => Ok((tables, Some(Author { actor, reason }))),
+            (false, Some(actor), Some(reason)) => Ok((tables, Some(Mandate { actor, reason }))),
             _ => Err(refuse("capture and release need actor and reason, for the audit log".to_owned())),
         }
     }

@@ -3,8 +3,9 @@
 use std::time::SystemTime;
 
 use recoup::archive::inventory::Folder;
-use recoup::archive::prune::{Author, Prune, Pruned, Rule, Why};
+use recoup::archive::prune::{Prune, Pruned, Rule, Why};
 use recoup::archive::store::S3Store;
+use recoup::audit::{Mandate, dry};
 use recoup::changes::prune::PrunedSegments;
 use recoup::failure::Failure;
 use serde::{Deserialize, Serialize};
@@ -29,16 +30,12 @@ pub struct PruneRequest {
     without_recovery_points: bool,
 }
 
-fn dry() -> bool {
-    true
-}
-
 impl PruneRequest {
     /// Who removes, and why; none for a dry run.
     ///
     /// # Errors
     /// `InvalidRequest`.
-    pub(crate) fn check(&self) -> Result<Option<Author>, Failure> {
+    pub(crate) fn check(&self) -> Result<Option<Mandate>, Failure> {
         if self.older_than_days.is_some_and(|days| !(1..=DAYS_MAX).contains(&days)) {
             return Err(Failure::invalid_request(format!(
                 "older_than_days is a whole number of days from 1 to {DAYS_MAX}, for example 30: backups that are older are \
@@ -52,7 +49,7 @@ impl PruneRequest {
             text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
         };
         match (given(&self.actor), given(&self.reason)) {
-            (Some(actor), Some(reason)) => Ok(Some(Author { actor, reason })),
+            (Some(actor), Some(reason)) => Ok(Some(Mandate { actor, reason })),
             _ => Err(Failure::invalid_request(format!(
                 "a prune that removes needs actor and reason, for the audit log. Example: {EXAMPLE}"
             ))),

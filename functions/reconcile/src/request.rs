@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use recoup::audit::dry;
 use recoup::events::receive::Accounts;
 use recoup::failure::Failure;
 use recoup::invocation::Request;
@@ -245,10 +246,6 @@ fn whole_second(at: OffsetDateTime) -> OffsetDateTime {
 /// What is expected instead.
 pub fn instant_required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
     instant(deserializer)?.ok_or_else(|| D::Error::custom("an instant is missing"))
-}
-
-fn dry() -> bool {
-    true
 }
 
 fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OffsetDateTime>, D::Error> {

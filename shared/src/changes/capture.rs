@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 
 use super::uncaptured::{Uncaptured, uncaptured};
 use crate::archive::ArchiveError;
-use crate::archive::prune::Author;
 use crate::archive::schema::SchemaSelection;
 use crate::archive::selection::TableName;
 use crate::archive::session::run;
+use crate::audit::Mandate;
 use crate::db;
 
 /// A writer that holds a table must not hold up all others behind a capture that waits for it.
@@ -69,7 +69,7 @@ pub async fn carry_out(
     schemas: &SchemaSelection,
     order: Order,
     tables: &[TableName],
-    author: Option<&Author>,
+    author: Option<&Mandate>,
 ) -> Result<Ordered, ArchiveError> {
     let mut connection = db::connect(options).await?;
     let verb = order.verb();

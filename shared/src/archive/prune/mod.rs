@@ -27,11 +27,11 @@ use time::{Duration, OffsetDateTime};
 
 use self::decision::{Decision, Rules};
 pub use self::decision::{Rule, Why};
-pub use self::recovery_points::Author;
 use super::error::ArchiveError;
 use super::inventory::{Folder, list_folders};
 use super::names::BACKUPS_PREFIX;
 use super::store::{ObjectStore, S3Store, StoreErrorKind, UnfinishedUpload};
+use crate::audit::Mandate;
 use crate::changes::names::CHANGES_PREFIX;
 use crate::changes::prune::{PrunedSegments, Segment, expired, remove as remove_segment};
 
@@ -58,7 +58,7 @@ pub struct Prune<'p> {
     /// Whether most of what stands may go.
     pub more_than_half: bool,
     /// Who removes, and why; none to remove nothing and only say what would be removed.
-    pub author: Option<Author>,
+    pub author: Option<Mandate>,
 }
 
 /// What was removed, or would be.
@@ -235,7 +235,7 @@ impl Prune<'_> {
         &self,
         decision: Decision,
         uploads: Vec<UnfinishedUpload>,
-        author: &Author,
+        author: &Mandate,
         warnings: Vec<String>,
         deadline: SystemTime,
     ) -> Result<Pruned, ArchiveError> {

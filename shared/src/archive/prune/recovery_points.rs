@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::decision::Decision;
 use crate::archive::error::{ArchiveError, DatabaseReason};
+use crate::audit::Mandate;
 use crate::changes::prune::PrunedSegments;
 use crate::db;
 
@@ -20,15 +21,6 @@ pub struct RecoveryPoint {
     pub at: OffsetDateTime,
     /// The full backup that was the newest by then.
     pub backup_id: String,
-}
-
-/// Who asks for a prune, and why.
-#[derive(Debug, Clone)]
-pub struct Author {
-    /// Who.
-    pub actor: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// Waiting for a table is no reason to fail at once, and none to wait for long.
@@ -95,7 +87,7 @@ pub(super) async fn commit(
     decision: &Decision,
     changes: &PrunedSegments,
     decided_by: &[RecoveryPoint],
-    author: &Author,
+    author: &Mandate,
 ) -> Result<Vec<RecoveryPoint>, ArchiveError> {
     let committed = async {
         let mut connection = db::connect(options).await?;
@@ -129,7 +121,7 @@ pub(super) async fn commit_without_points(
     options: &PgConnectOptions,
     decision: &Decision,
     changes: &PrunedSegments,
-    author: &Author,
+    author: &Mandate,
 ) -> Result<(), String> {
     let failed = |reason: String| {
         format!("the prune is not in recoup.audit_log, only in the function's log: {reason}")
@@ -147,7 +139,7 @@ async fn write_audit(
     connection: &mut PgConnection,
     decision: &Decision,
     changes: &PrunedSegments,
-    author: &Author,
+    author: &Mandate,
 ) -> Result<(), sqlx::Error> {
     let removed: Vec<_> = decision
         .remove
