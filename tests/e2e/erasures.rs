@@ -2,19 +2,19 @@
 
 mod refused;
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use stack::Stack;
 use stack::shop::Shop;
 use stack::stripe::{Buyer, Outcome};
 
 use crate::archive_stack::{
-    drop_copy, drop_database, dump_with, execute, fail, full_backup, id_of, succeed, target, texts,
+    drop_copy, drop_database, dump_with, execute, fail, full_backup, gate_before_database, id_of, killed_at,
+    restore_of, succeed, target, texts,
 };
+use crate::promote_stack::comment;
 use crate::restore_by_hand;
 use crate::restore_point_in_time::now;
-use crate::support::{PATIENCE, count, eager, sell, settle};
+use crate::support::{count, eager, sell, settle};
 
 const EMAIL: &str = "zoe@forgotten.example";
 const NAME: &str = "Zoe Unverwechselbar";
@@ -297,37 +297,23 @@ async fn a_copy_is_never_complete_with_her_in_it() {
     let stack = eager().start().await.unwrap();
     let customer = sell_to_her(&stack).await;
     delete_at_stripe(&stack, &customer).await;
-    // What the erasure writes last takes its time.
-    let slow = "CREATE TABLE public.people (id bigint PRIMARY KEY, name text);
-        INSERT INTO public.people VALUES (7, 'Zoe Unverwechselbar');
-        CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_catalog.pg_sleep(5); RETURN new; END';
-        CREATE TRIGGER wait BEFORE UPDATE ON public.people FOR EACH ROW EXECUTE FUNCTION public.wait()";
-    execute(&stack.database_url, slow).await;
+    let people = "CREATE TABLE public.people (id bigint PRIMARY KEY, name text);
+        INSERT INTO public.people VALUES (7, 'Zoe Unverwechselbar')";
+    execute(&stack.database_url, people).await;
     let (backup, row) = (
         id_of(&full_backup(&stack).await),
         json!({"application_rows": [{"table": "public.people", "key": {"id": 7}, "set": {"name": null}}]}),
     );
     succeed(&stack, "operate", erase(row)).await;
 
+    // Killed at what the erasure writes last.
     let copy = target("killed_erasing");
-    let killing = async {
-        let sql = format!(
-            "SELECT count(*)::text FROM pg_stat_activity WHERE datname = '{copy}' AND wait_event = 'PgSleep'"
-        );
-        while texts(stack.postgres.url(), &sql).await == ["0"] {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        stack.lambda.kill("restore").unwrap();
-    };
-    let killing = async { tokio::time::timeout(PATIENCE, killing).await.expect("it erases in the copy") };
+    let gate = gate_before_database(&stack).await;
     let request = json!({"action": "backup_restore", "backup_id": backup, "target_database": copy});
-    let (reply, ()) = tokio::join!(stack.invoke("restore", request), killing);
-    assert!(reply.unwrap().function_error.is_some());
-    let comment =
-        format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{copy}'");
-    let comment = texts(stack.postgres.url(), &comment).await.remove(0);
+    killed_at(&stack, &gate, "restore", &request, "from jsonb_populate_record").await;
+    let comment = comment(&stack, &copy).await.unwrap();
     assert!(comment.contains("incomplete"), "{comment}");
-    let restore_id = comment.split_once(", restore ").unwrap().1.split(',').next().unwrap();
+    let restore_id = restore_of(&stack, &copy).await;
     let (restored, left) = found_in_copy(&stack, json!({"action": "resume", "restore_id": restore_id})).await;
     assert_eq!((left, &restored["erased"]["application_rows"]), (vec![], &json!(1)), "{restored}");
 }

@@ -110,6 +110,7 @@ impl<S: SecretStore + Sync> Operate<S> {
         }
         let customers: BTreeSet<String> = found.iter().map(|customer| customer.id.clone()).collect();
         let objects = objects_of(&mut connection, &customers).await.map_err(&failed)?;
+        let objects: BTreeSet<String> = objects.into_values().flatten().collect();
         let mut reply = EraseCustomerReply {
             dry_run: mandate.is_none(),
             status: if problems.is_empty() { "possible" } else { "not possible" },

@@ -124,12 +124,11 @@ async fn apply_these(
     if tables.customers {
         applied.customers = take_from_customers(connection, &customers, tables.customers_erased_at).await?;
     }
-    for (erasure, _) in &mut wanted {
-        erasure.objects.extend(erasure.customers.iter().cloned());
-        // What came since it was last applied may be new objects of theirs: a refund, a dispute.
-        if tables.objects {
-            erasure.objects.extend(objects_of(connection, &erasure.customers).await?);
-        }
+    // What came since it was last applied may be new objects of theirs: a refund, a dispute.
+    let found = if tables.objects { objects_of(connection, &customers).await? } else { BTreeMap::new() };
+    for (Erasure { customers, objects, .. }, _) in &mut wanted {
+        objects.extend(customers.iter().cloned());
+        objects.extend(customers.iter().filter_map(|customer| found.get(customer)).flatten().cloned());
     }
     for pass in passes(&wanted) {
         let objects: Vec<&str> = pass.objects.iter().map(String::as_str).collect();
@@ -238,10 +237,10 @@ async fn write_row(
         Err(reason) => return Ok(Err(reason)),
     };
     let table = quote_qualified(&name.schema, &name.name);
-    let set: Vec<String> = row.set.keys().map(|name| quote_ident(name)).collect();
-    let set: Vec<String> = set.iter().map(|name| format!("{name} = new_values.{name}")).collect();
-    let key: Vec<String> = row.key.keys().map(|name| quote_ident(name)).collect();
-    let key: Vec<String> = key.iter().map(|name| format!("kept.{name} = key.{name}")).collect();
+    let set: Vec<String> =
+        row.set.keys().map(|name| format!("{0} = new_values.{0}", quote_ident(name))).collect();
+    let key: Vec<String> =
+        row.key.keys().map(|name| format!("kept.{0} = key.{0}", quote_ident(name))).collect();
     let sql = format!(
         "update {table} as kept set {}
          from jsonb_populate_record(null::{table}, $1) as new_values, jsonb_populate_record(null::{table}, $2) as key

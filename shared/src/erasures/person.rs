@@ -1,6 +1,6 @@
 //! Who a person is to the database: their customers, and everything of Stripe's that is theirs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
@@ -49,21 +49,25 @@ pub async fn find_customers(
         .collect()
 }
 
-/// Ids of every object that is of these customers, theirs among them.
+/// Ids of every object that is of these customers, by customer, themselves among them.
 ///
 /// # Errors
 /// Postgres' own.
 pub async fn objects_of(
     connection: &mut PgConnection,
     customers: &BTreeSet<String>,
-) -> Result<BTreeSet<String>, sqlx::Error> {
+) -> Result<BTreeMap<String, BTreeSet<String>>, sqlx::Error> {
     let customers: Vec<&String> = customers.iter().collect();
-    let ids: Vec<String> = sqlx::query_scalar(include_str!("sql/objects_of.sql"))
+    let found: Vec<(String, String)> = sqlx::query_as(include_str!("sql/objects_of.sql"))
         .bind(customers)
         .persistent(false)
         .fetch_all(connection)
         .await?;
-    Ok(ids.into_iter().collect())
+    let mut objects: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (customer, object) in found {
+        objects.entry(customer).or_default().insert(object);
+    }
+    Ok(objects)
 }
 
 /// The erasures that the database knows, and until when each was applied to its events.
