@@ -154,13 +154,15 @@ async fn find(connection: &mut PgConnection, name: &str) -> Result<Database, Pro
         .map(|database| database.name.as_str())
         .collect();
     let known = match copies.as_slice() {
-        [] => "recoup made none that is still there; restore a backup first, and where the copy is on another server give that one's target_secret".to_owned(),
+        [] => "recoup made none that is still there; restore a backup first".to_owned(),
         copies => format!("these were made by recoup: {}", copies.join(", ")),
     };
     databases.iter().find(|database| database.name == name).cloned().ok_or_else(|| {
         PromoteError::DatabaseMissing {
             database: name.to_owned(),
-            remedy: format!("the server has no database of this name; {known}"),
+            remedy: format!(
+                "the server has no database of this name; {known}; where the copy is on another server, give that one's target_secret"
+            ),
         }
     })
 }
